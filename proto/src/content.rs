@@ -1,0 +1,179 @@
+//! What is inside the seal: only devices see it. `spec/content.md`.
+
+use serde::{Deserialize, Serialize};
+use serde_bytes::ByteArray;
+
+use crate::blob::Blob;
+use crate::codec::{self, CodecError};
+use crate::ids::{AccountId, ConversationId, DeviceNumber, Hash, MessageId, Millis};
+use crate::limits::MAX_BODY;
+use crate::record::{AccountRecord, DeviceList, HandleRecord};
+use crate::signed::Signed;
+use crate::token::DeliveryToken;
+
+/// Content kinds. The set is open: an unknown kind is kept and shown as such.
+pub mod kind {
+    /// [`super::Text`].
+    pub const TEXT: u64 = 1;
+    /// [`super::ReceiptContent`].
+    pub const RECEIPT: u64 = 2;
+    /// Reserved: an answer to one message.
+    pub const REPLY: u64 = 3;
+    /// Reserved: a correction.
+    pub const EDIT: u64 = 4;
+    /// Reserved: deletion for everyone.
+    pub const DELETE: u64 = 5;
+    /// Reserved: a reaction.
+    pub const REACTION: u64 = 6;
+    /// Reserved: a file.
+    pub const FILE: u64 = 7;
+    /// Reserved: somebody's contact link.
+    pub const CONTACT: u64 = 8;
+    /// Reserved: typing.
+    pub const TYPING: u64 = 9;
+    /// Reserved: call signalling.
+    pub const CALL: u64 = 10;
+    /// Reserved: group control.
+    pub const GROUP: u64 = 11;
+    /// Reserved: between one's own devices.
+    pub const SYNC: u64 = 12;
+    /// Reserved: asking for messages that a gap shows missing.
+    pub const RESEND: u64 = 13;
+    /// [`super::Introduction`]: nothing but the card.
+    pub const INTRODUCTION: u64 = 14;
+}
+
+/// The plaintext of a sealed body.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Message {
+    /// What people and commands call it; a resend keeps it.
+    pub id: MessageId,
+    /// Where it is shown.
+    pub conversation: ConversationId,
+    /// Rises by one with each message of this device in this conversation, from 1.
+    pub seq: u64,
+    /// First 16 bytes of BLAKE3 of the plaintext of `seq` − 1; absent in the first.
+    pub previous: Option<ByteArray<16>>,
+    /// Lowest `seq` that the sender could still send again.
+    pub lowest_kept: u64,
+    /// By the sender's clock.
+    pub sent_at: Millis,
+    /// Who sends: compared with the sealed header.
+    pub sender: Sender,
+    /// A [`Card`], until the contact has been heard from.
+    pub card: Option<Blob>,
+    /// A [`kind`] number.
+    pub kind: u64,
+    /// The encoded content of that kind.
+    pub content: Blob,
+}
+
+/// The sender as the body names it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sender {
+    /// The account.
+    pub account: AccountId,
+    /// The device.
+    pub device: DeviceNumber,
+    /// First 16 bytes of the hash of the device list that the sender goes by.
+    pub devices: ByteArray<16>,
+}
+
+/// All a contact needs to answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Card {
+    /// Where the sender is homed.
+    pub record: Signed<AccountRecord>,
+    /// The sender's devices.
+    pub devices: Signed<DeviceList>,
+    /// The sender's handle.
+    pub handle: Option<Signed<HandleRecord>>,
+    /// For writing to the sender.
+    pub token: DeliveryToken,
+    /// Reserved: the secret that typing and presence are sealed under.
+    pub ephemeral: Option<ByteArray<32>>,
+    /// False: no delivered or read receipts will come, and `at-node` is final.
+    pub sends_receipts: bool,
+}
+
+/// A text.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Text {
+    /// UTF-8, shown as it is but for control characters.
+    pub text: String,
+}
+
+/// An empty message that carries a card: how accepting a request is made known.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Introduction {}
+
+/// What happened to messages; itself never receipted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReceiptContent {
+    /// 1 delivered, 2 read.
+    pub how: u64,
+    /// The device that sent them.
+    pub device: DeviceNumber,
+    /// Inclusive ranges of their `seq`, rising and apart; cumulative.
+    pub ranges: Vec<(u64, u64)>,
+}
+
+/// Receipt numbers.
+pub mod receipt {
+    /// The messages are in a device's database.
+    pub const DELIVERED: u64 = 1;
+    /// A person saw them.
+    pub const READ: u64 = 2;
+}
+
+/// The first step of a message's way, signed by the sending device's Olm key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Queued {
+    /// The message.
+    pub message: MessageId,
+    /// The sending account.
+    pub account: AccountId,
+    /// The sending device.
+    pub device: DeviceNumber,
+    /// By the device's clock.
+    pub at: Millis,
+}
+
+impl Message {
+    /// The bytes to seal.
+    ///
+    /// # Errors
+    /// None in practice: see [`codec::encode`].
+    pub fn encode(&self) -> Result<Vec<u8>, CodecError> {
+        codec::encode(self)
+    }
+
+    /// From what a body opened to.
+    ///
+    /// # Errors
+    /// When it is not a message.
+    pub fn decode(bytes: &[u8]) -> Result<Self, CodecError> {
+        codec::decode(bytes, MAX_BODY)
+    }
+}
+
+/// First 16 bytes of BLAKE3: how messages name the one before and device lists.
+pub fn short_hash(bytes: &[u8]) -> ByteArray<16> {
+    shorten(&Hash::of(bytes))
+}
+
+/// The first 16 bytes of a hash.
+pub fn shorten(hash: &Hash) -> ByteArray<16> {
+    let mut short = [0; 16];
+    short.copy_from_slice(&hash.0[..16]);
+    ByteArray::new(short)
+}
+
+/// The conversation of two accounts: BLAKE3 in key derivation mode over both, the smaller first.
+pub fn conversation(one: &AccountId, other: &AccountId) -> ConversationId {
+    let (low, high) = if one <= other { (one, other) } else { (other, one) };
+    let hash = blake3::derive_key("postroad v1 conversation", &[low.0, high.0].concat());
+    let mut id = [0; 16];
+    id.copy_from_slice(&hash[..16]);
+    ConversationId(id)
+}
