@@ -1,6 +1,38 @@
 //! The decisions of a posthouse: custody, mailboxes, tokens, quotas.
 //!
-//! Sans-IO: inputs and the time come in, [`changes::Changes`] and outputs go out. Nothing here
-//! reads a clock, opens a socket or touches a disk.
+//! Sans-IO: inputs and the time come in, [`Changes`](changes::Changes) and outputs go out. Nothing
+//! here reads a clock, opens a socket or touches a disk. One group of inputs goes through
+//!
+//! 1. [`Core::handle`] for each, and [`Core::expire`] now and then,
+//! 2. [`Core::seal`], whose changes the caller makes durable,
+//! 3. [`Core::committed`], which releases what the group promised,
+//! 4. [`Core::deliver`], which reads mailboxes for those who listen,
+//! 5. [`Core::take_outputs`].
 
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
+mod accounts;
+mod bucket;
 pub mod changes;
+mod config;
+mod core;
+mod delivery;
+mod expiry;
+mod group;
+mod inspect;
+mod invites;
+mod item;
+mod mailbox;
+mod prekeys;
+mod reply;
+mod requests;
+mod send;
+mod sessions;
+mod stamp;
+mod state;
+mod tokens;
+
+pub use crate::config::{Config, Keys, Registration};
+pub use crate::core::{Core, Counters, Input, Output, SessionId, StartError};
+pub use crate::inspect::{InviteView, MailboxTotals, MailboxView, QueueRow, TraceView, UserView};
+pub use crate::invites::{InviteError, InviteState};

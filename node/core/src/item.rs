@@ -1,0 +1,69 @@
+//! How mailbox items are written into the journal: the part that an envelope's items share, and
+//! each one's own.
+
+use bytes::Bytes;
+use postroad_proto::blob::Blob;
+use postroad_proto::codec::{self, CodecError};
+use postroad_proto::envelope::Attributes;
+use postroad_proto::frame::{Frame, Notice, Push};
+use postroad_proto::ids::{Hash, NodeId};
+use postroad_proto::limits::MAX_FRAME;
+use postroad_proto::receipt::Receipt;
+use serde::{Deserialize, Serialize};
+use serde_bytes::ByteArray;
+
+use crate::changes::StoredItem;
+
+/// What the items of one envelope share: either mail or a notice.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Shared {
+    pub(crate) mail: Option<Mail>,
+    /// What became of mail that this mailbox's device sent.
+    pub(crate) receipt: Option<Receipt>,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Mail {
+    pub(crate) attributes: Attributes,
+    pub(crate) body_hash: Hash,
+    pub(crate) body: Blob,
+    /// See [`crate::stamp`].
+    pub(crate) stamp: Blob,
+}
+
+/// What one item carries alone.
+#[derive(Serialize, Deserialize, Default)]
+pub(crate) struct Own {
+    pub(crate) label: Option<ByteArray<8>>,
+    pub(crate) origin: Option<NodeId>,
+    pub(crate) tag: Option<ByteArray<16>>,
+    pub(crate) header: Option<Blob>,
+}
+
+pub(crate) fn encode<T: Serialize>(part: &T) -> Result<Bytes, CodecError> {
+    codec::encode(part).map(Bytes::from)
+}
+
+pub(crate) fn shared(item: &StoredItem) -> Result<Shared, CodecError> {
+    codec::decode(&item.shared, MAX_FRAME)
+}
+
+/// The frame that hands `item` to its device.
+pub(crate) fn frame(item: &StoredItem) -> Result<Frame, CodecError> {
+    let shared = shared(item)?;
+    if let Some(mail) = shared.mail {
+        let own: Own = codec::decode(&item.own, MAX_FRAME)?;
+        return Ok(Push {
+            seq: item.seq,
+            attributes: mail.attributes,
+            label: own.label,
+            origin: own.origin,
+            tag: own.tag,
+            body_hash: mail.body_hash,
+            header: own.header,
+            body: mail.body,
+        }
+        .into());
+    }
+    Ok(Notice { seq: item.seq, receipt: shared.receipt, refused: None, generation: None }.into())
+}

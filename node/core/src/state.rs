@@ -1,0 +1,285 @@
+//! The tables a node keeps: in memory for deciding, and as keys and values in the journal.
+
+use std::collections::{BTreeMap, HashMap};
+use std::hash::Hash as StdHash;
+
+use bytes::Bytes;
+use postroad_proto::codec::{self, CodecError};
+use postroad_proto::ids::{AccountId, DeviceNumber, Hash, NodeId};
+use postroad_proto::prekey::Prekey;
+use postroad_proto::record::{AccountRecord, DeviceList, Handle, HandleRecord};
+use postroad_proto::signed::Signed;
+use postroad_proto::token::{RequestTag, TokenEntry};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::changes::{Changes, MailboxId, StateChange};
+
+/// A value larger than this is a bug: the store takes 64 KiB.
+const MAX_VALUE: usize = 60 * 1024;
+
+/// A kind of row: how its key is written, and the table's number, which is never reused.
+pub(crate) trait Row: Serialize + DeserializeOwned {
+    type Key: StdHash + Eq + Ord + Clone;
+    const TABLE: u8;
+    fn key_bytes(key: &Self::Key) -> Vec<u8>;
+    fn key_from(bytes: &[u8]) -> Option<Self::Key>;
+}
+
+/// All rows of a kind, by key.
+pub(crate) struct Table<R: Row> {
+    rows: BTreeMap<R::Key, R>,
+}
+
+impl<R: Row> Default for Table<R> {
+    fn default() -> Self {
+        Self { rows: BTreeMap::new() }
+    }
+}
+
+impl<R: Row> Table<R> {
+    pub(crate) fn get(&self, key: &R::Key) -> Option<&R> {
+        self.rows.get(key)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&R::Key, &R)> {
+        self.rows.iter()
+    }
+
+    pub(crate) fn range(&self, from: R::Key, to: R::Key) -> impl Iterator<Item = (&R::Key, &R)> {
+        self.rows.range(from..=to)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    pub(crate) fn put(&mut self, key: R::Key, row: R, changes: &mut Changes) {
+        // A row that does not encode is a bug in its type; the tests encode every kind.
+        if let Ok(value) = codec::encode(&row) {
+            changes.state.push(StateChange { key: key_of::<R>(&key), value: Some(value.into()) });
+        }
+        self.rows.insert(key, row);
+    }
+
+    pub(crate) fn remove(&mut self, key: &R::Key, changes: &mut Changes) -> Option<R> {
+        let row = self.rows.remove(key)?;
+        changes.state.push(StateChange { key: key_of::<R>(key), value: None });
+        Some(row)
+    }
+
+    fn load(&mut self, key: &[u8], value: &[u8]) -> Result<(), CodecError> {
+        let key = R::key_from(key).ok_or(CodecError::Value("a state key is malformed"))?;
+        self.rows.insert(key, codec::decode(value, MAX_VALUE)?);
+        Ok(())
+    }
+}
+
+fn key_of<R: Row>(key: &R::Key) -> Bytes {
+    [&[R::TABLE], R::key_bytes(key).as_slice()].concat().into()
+}
+
+macro_rules! tables {
+    ($($(#[$doc:meta])* $name:ident: $row:ident,)*) => {
+        /// Every table.
+        #[derive(Default)]
+        pub(crate) struct Tables { $($(#[$doc])* pub(crate) $name: Table<$row>,)* }
+
+        impl Tables {
+            pub(crate) fn load(state: &[(Bytes, Bytes)]) -> Result<Self, CodecError> {
+                let mut tables = Self::default();
+                for (key, value) in state {
+                    match key.split_first() {
+                        $(Some((&$row::TABLE, rest)) => tables.$name.load(rest, value)?,)*
+                        _ => return Err(CodecError::Value("a table that this version does not know")),
+                    }
+                }
+                Ok(tables)
+            }
+        }
+    };
+}
+
+tables! {
+    /// One row: the node's own.
+    node: NodeRow,
+    accounts: AccountRow,
+    handles: HandleRow,
+    /// The operator's invites to make an account.
+    node_invites: InviteRow,
+    contact_invites: ContactInviteRow,
+    tokens: TokenRow,
+    prekeys: PrekeyRow,
+    requests: RequestRow,
+    floors: FloorRow,
+}
+
+macro_rules! row {
+    ($name:ident = $table:literal, $key:ty, |$k:ident| $write:expr, |$b:ident| $read:expr) => {
+        impl Row for $name {
+            type Key = $key;
+            const TABLE: u8 = $table;
+            fn key_bytes($k: &$key) -> Vec<u8> {
+                $write
+            }
+            fn key_from($b: &[u8]) -> Option<$key> {
+                $read
+            }
+        }
+    };
+}
+
+/// The node's generation and the run that wrote last.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct NodeRow {
+    pub(crate) generation: u64,
+    #[serde(with = "serde_bytes")]
+    pub(crate) run: [u8; 8],
+    /// The number that the next account gets.
+    pub(crate) next_account: u64,
+}
+row!(NodeRow = 1, (), |_k| vec![], |b| b.is_empty().then_some(()));
+
+/// An account homed here.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct AccountRow {
+    /// Stands for the account in stamps.
+    pub(crate) number: u64,
+    pub(crate) record: Signed<AccountRecord>,
+    pub(crate) devices: Signed<DeviceList>,
+    pub(crate) handle: Option<Handle>,
+    /// Whether strangers may look it up and send a request.
+    pub(crate) lookups: bool,
+    /// Seconds since the Unix epoch.
+    pub(crate) since: u64,
+    /// The invite it came with, so that registering again is success.
+    pub(crate) invite: Option<Hash>,
+}
+row!(AccountRow = 2, AccountId, |k| k.0.to_vec(), |b| AccountId::from_slice(b));
+
+/// A handle, bound or reserved.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct HandleRow {
+    pub(crate) record: Signed<HandleRecord>,
+    pub(crate) account: AccountId,
+    /// Of a deleted account: nobody else gets it before, seconds since the Unix epoch.
+    pub(crate) reserved_until: Option<u64>,
+}
+row!(HandleRow = 3, Handle, |k| k.as_str().as_bytes().to_vec(), |b| core::str::from_utf8(b)
+    .ok()?
+    .parse()
+    .ok());
+
+/// An invite's count.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct InviteRow {
+    /// 0 for any number.
+    pub(crate) uses: u64,
+    pub(crate) used: u64,
+    /// Seconds since the Unix epoch; 0 for never.
+    pub(crate) expires: u64,
+    pub(crate) revoked: bool,
+}
+row!(InviteRow = 4, Hash, |k| k.0.to_vec(), |b| Hash::from_slice(b));
+
+/// An account's invite to become its contact.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct ContactInviteRow {
+    pub(crate) invite: InviteRow,
+}
+row!(ContactInviteRow = 5, (AccountId, Hash), |k| join(&k.0, &k.1), |b| split(b));
+
+/// A delivery token.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct TokenRow {
+    pub(crate) entry: TokenEntry,
+}
+row!(TokenRow = 6, (AccountId, Hash), |k| join(&k.0, &k.1), |b| split(b));
+
+/// A prekey; of the key (account, device, key) the device's fallback key has an all-zero last part.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct PrekeyRow {
+    pub(crate) prekey: Prekey,
+}
+row!(
+    PrekeyRow = 7,
+    (AccountId, DeviceNumber, Hash),
+    |k| [k.0.0.as_slice(), &[k.1], &k.2.0].concat(),
+    |b| {
+        let (account, rest) = b.split_at_checked(32)?;
+        let (device, key) = rest.split_first()?;
+        Some((AccountId::from_slice(account)?, *device, Hash::from_slice(key)?))
+    }
+);
+
+/// A stranger's request.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct RequestRow {
+    /// False once it was settled by blocking.
+    pub(crate) open: bool,
+    /// Until then it counts, seconds since the Unix epoch; 0 for ever (blocked).
+    pub(crate) until: u64,
+}
+row!(
+    RequestRow = 8,
+    (AccountId, NodeId, RequestTag),
+    |k| [k.0.0.as_slice(), &k.1.0, &k.2].concat(),
+    |b| {
+        let (account, rest) = b.split_at_checked(32)?;
+        let (origin, tag) = rest.split_at_checked(32)?;
+        Some((AccountId::from_slice(account)?, NodeId::from_slice(origin)?, tag.try_into().ok()?))
+    }
+);
+
+/// A mailbox's sequence numbers below this may have been used.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct FloorRow {
+    pub(crate) next: u64,
+}
+row!(FloorRow = 9, MailboxId, |k| [k.account.0.as_slice(), &[k.device]].concat(), |b| {
+    let (device, account) = b.split_last()?;
+    Some(MailboxId { account: AccountId::from_slice(account)?, device: *device })
+});
+
+fn join(account: &AccountId, hash: &Hash) -> Vec<u8> {
+    [account.0, hash.0].concat()
+}
+
+fn split(bytes: &[u8]) -> Option<(AccountId, Hash)> {
+    let (account, hash) = bytes.split_at_checked(32)?;
+    Some((AccountId::from_slice(account)?, Hash::from_slice(hash)?))
+}
+
+/// Everything between the first and the last key that belong to `account` and carry a hash.
+pub(crate) fn account_range(account: AccountId) -> ((AccountId, Hash), (AccountId, Hash)) {
+    ((account, Hash([0; 32])), (account, Hash([0xff; 32])))
+}
+
+/// Memory of what was seen lately, bounded.
+pub(crate) struct Ring<K> {
+    order: std::collections::VecDeque<K>,
+    present: HashMap<K, ()>,
+    capacity: usize,
+}
+
+impl<K: StdHash + Eq + Copy> Ring<K> {
+    pub(crate) fn new(capacity: usize) -> Self {
+        Self { order: Default::default(), present: HashMap::new(), capacity }
+    }
+
+    pub(crate) fn contains(&self, key: &K) -> bool {
+        self.present.contains_key(key)
+    }
+
+    pub(crate) fn insert(&mut self, key: K) {
+        if self.present.insert(key, ()).is_some() {
+            return;
+        }
+        self.order.push_back(key);
+        if self.order.len() > self.capacity {
+            if let Some(oldest) = self.order.pop_front() {
+                self.present.remove(&oldest);
+            }
+        }
+    }
+}
