@@ -1,1 +1,17 @@
-//! Placeholder.
+//! posthoused, the Postroad node: sockets, clock and disk around [`postroad_core::Core`].
+//!
+//! `main -> server -> { gateway, admin } -> engine -> { core, store }`.
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
+mod admin;
+pub mod cli;
+mod clock;
+pub mod config;
+mod engine;
+mod gateway;
+mod identity;
+mod ready;
+mod server;
+
+pub use crate::server::{Server, ServerError};

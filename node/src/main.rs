@@ -1,2 +1,5 @@
-//! Placeholder.
-fn main() {}
+//! posthoused: see `posthoused --help`.
+
+fn main() -> std::process::ExitCode {
+    posthoused::cli::main()
+}

@@ -224,12 +224,12 @@ impl Core {
         };
         self.accounts_by_number.remove(&row.number);
         self.rates.remove(account);
-        if let Some(handle) = &row.handle {
-            if let Some(held) = self.tables.handles.get(handle).cloned() {
-                let until = Some(now / 1000 + HANDLE_RESERVED);
-                let held = HandleRow { reserved_until: until, ..held };
-                self.tables.handles.put(handle.clone(), held, &mut self.group.changes);
-            }
+        if let Some(handle) = &row.handle
+            && let Some(held) = self.tables.handles.get(handle).cloned()
+        {
+            let until = Some(now / 1000 + HANDLE_RESERVED);
+            let held = HandleRow { reserved_until: until, ..held };
+            self.tables.handles.put(handle.clone(), held, &mut self.group.changes);
         }
         self.drop_tokens_and_invites(account);
         self.drop_requests(account);

@@ -53,10 +53,10 @@ impl Core {
             let sender = self.sender_of(mailbox, *seq, view)?;
             self.remove_item(mailbox, *seq);
             self.counters.expired += 1;
-            if self.release_copy(*id, false) {
-                if let Some(sender) = sender {
-                    self.group.owe_notice(sender, expired(*id, seconds));
-                }
+            if self.release_copy(*id, false)
+                && let Some(sender) = sender
+            {
+                self.group.owe_notice(sender, expired(*id, seconds));
             }
         }
         let seqs: Vec<u64> = due.iter().map(|(seq, _)| *seq).collect();

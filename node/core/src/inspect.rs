@@ -192,7 +192,7 @@ impl Core {
 
     /// Every account homed here.
     pub fn users(&self) -> Vec<UserView> {
-        self.tables.accounts.iter().map(|(account, _)| self.user(account)).flatten().collect()
+        self.tables.accounts.iter().filter_map(|(account, _)| self.user(account)).collect()
     }
 
     /// One account homed here.

@@ -52,12 +52,12 @@ impl Mailbox {
     pub(crate) fn remove(&mut self, seq: u64) -> Option<Item> {
         let item = self.items.remove(&seq)?;
         self.bytes -= u64::from(item.bytes);
-        if let Some(label) = item.label {
-            if let Some(share) = self.shares.get_mut(&label) {
-                *share = share.saturating_sub(u64::from(item.bytes));
-                if *share == 0 {
-                    self.shares.remove(&label);
-                }
+        if let Some(label) = item.label
+            && let Some(share) = self.shares.get_mut(&label)
+        {
+            *share = share.saturating_sub(u64::from(item.bytes));
+            if *share == 0 {
+                self.shares.remove(&label);
             }
         }
         Some(item)

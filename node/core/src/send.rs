@@ -28,6 +28,13 @@ struct Intake {
     mail: Option<NewMail>,
 }
 
+/// Why a parcel stays out.
+struct Rejection {
+    refusal: Refusal,
+    /// With STALE_DEVICES: the recipient's list.
+    records: Option<Box<Records>>,
+}
+
 /// Why a parcel may come in.
 struct Admission {
     label: Option<Label>,
@@ -42,12 +49,12 @@ impl Core {
         let mut intake =
             Intake { session: id, number, sender, envelope: send.envelope, mail: None };
         if let Err(refusal) = self.check_envelope(now, &intake.envelope) {
-            return self.refuse(id, number, None, refusal, None);
+            return self.refuse(id, number, None, Rejection { refusal, records: None });
         }
         let routes = core::mem::take(&mut intake.envelope.routes);
         for (home, parcel) in routes.iter().flat_map(|r| r.parcels.iter().map(|p| (r.home, p))) {
-            if let Err((refusal, records)) = self.take_parcel(now, &mut intake, home, parcel) {
-                self.refuse(id, number, Some(parcel.account), refusal, records);
+            if let Err(rejection) = self.take_parcel(now, &mut intake, home, parcel) {
+                self.refuse(id, number, Some(parcel.account), rejection);
             }
         }
         if let Some(mail) = intake.mail {
@@ -82,8 +89,8 @@ impl Core {
         intake: &mut Intake,
         home: NodeId,
         parcel: &Parcel,
-    ) -> Result<(), (Refusal, Option<Records>)> {
-        let plain = |refusal| (refusal, None);
+    ) -> Result<(), Rejection> {
+        let plain = |refusal| Rejection { refusal, records: None };
         self.check_here(&home).map_err(plain)?;
         let id = intake.envelope.parcel_id(parcel, &self.keys.network);
         if self.held.contains_key(&id) || self.recent.contains(&id) {
@@ -98,7 +105,8 @@ impl Core {
         if targets.is_empty() {
             let text = "no header fits a device of the account; its list is attached";
             let records = self.records_of(&parcel.account, false).ok();
-            return Err((Refusal::new(ErrorCode::StaleDevices, text), records));
+            let refusal = Refusal::new(ErrorCode::StaleDevices, text);
+            return Err(Rejection { refusal, records: records.map(Box::new) });
         }
         let bytes = intake.envelope.body.len() + 512;
         for (mailbox, _) in &targets {
@@ -266,8 +274,7 @@ impl Core {
         id: SessionId,
         number: u64,
         account: Option<AccountId>,
-        refusal: Refusal,
-        records: Option<Records>,
+        Rejection { refusal, records }: Rejection,
     ) {
         self.counters.refused += 1;
         let mut detail = refusal.detail;
@@ -279,7 +286,7 @@ impl Core {
             retriable: refusal.code.retriable(),
             retry_after: refusal.retry_after,
             detail,
-            records,
+            records: records.map(|records| *records),
         };
         self.group.release(id, refused);
     }

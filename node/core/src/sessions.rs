@@ -200,10 +200,10 @@ impl Core {
     pub(crate) fn forget_session(&mut self, id: SessionId) {
         self.waiting.remove(&id);
         let Some(session) = self.sessions.remove(&id) else { return };
-        if let Some(mailbox) = session.mailbox {
-            if self.online.get(&mailbox) == Some(&id) {
-                self.online.remove(&mailbox);
-            }
+        if let Some(mailbox) = session.mailbox
+            && self.online.get(&mailbox) == Some(&id)
+        {
+            self.online.remove(&mailbox);
         }
     }
 

@@ -276,10 +276,10 @@ impl<K: StdHash + Eq + Copy> Ring<K> {
             return;
         }
         self.order.push_back(key);
-        if self.order.len() > self.capacity {
-            if let Some(oldest) = self.order.pop_front() {
-                self.present.remove(&oldest);
-            }
+        if self.order.len() > self.capacity
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.present.remove(&oldest);
         }
     }
 }

@@ -1,0 +1,205 @@
+//! What can be typed.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use super::Failure;
+
+/// posthoused: a Postroad node. Without a command it starts one; the first start makes its keys.
+#[derive(Parser)]
+#[command(
+    version,
+    args_conflicts_with_subcommands = true,
+    after_help = "First steps:\n  posthoused                  start a node in the default data directory\n  postroad invite create      make the link that a first user joins with\n  pouch join LINK             join with it\n\nSettings: flags over POSTROAD_* environment over the TOML file over defaults."
+)]
+pub(super) struct Cli {
+    #[command(flatten)]
+    pub(super) run: Run,
+    #[command(subcommand)]
+    pub(super) command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+pub(super) enum Command {
+    /// Start the node (the same as without a command)
+    Run(Run),
+    /// Make the data directory, keys and a configuration file to edit
+    Init(Init),
+    /// Show or check the configuration
+    Config {
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
+    /// Print the node's id
+    Id {
+        #[command(flatten)]
+        place: Place,
+        /// Print a QR code as well
+        #[arg(long)]
+        qr: bool,
+    },
+    /// Look into the store of a stopped node
+    Store {
+        #[command(subcommand)]
+        command: StoreCommand,
+    },
+    /// Run as a system service
+    Service {
+        #[command(subcommand)]
+        command: ServiceCommand,
+    },
+    /// Print shell completions
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page
+    Man,
+}
+
+/// Where the node's data lies.
+#[derive(Args, Clone)]
+pub(super) struct Place {
+    /// The data directory [default: $XDG_DATA_HOME/postroad/posthoused]
+    #[arg(long, env = "POSTROAD_NODE_DIR", value_name = "DIR")]
+    pub(super) data_dir: Option<PathBuf>,
+}
+
+impl Place {
+    pub(super) fn data_dir(&self) -> Result<PathBuf, Failure> {
+        if let Some(dir) = &self.data_dir {
+            return std::path::absolute(dir).map_err(Into::into);
+        }
+        let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+        set("XDG_DATA_HOME")
+            .map(PathBuf::from)
+            .or_else(|| set("HOME").map(|home| PathBuf::from(home).join(".local/share")))
+            .map(|base| base.join("postroad/posthoused"))
+            .ok_or_else(|| Failure::new("neither XDG_DATA_HOME nor HOME is set", "give --data-dir"))
+    }
+}
+
+#[derive(Args)]
+pub(super) struct Run {
+    #[command(flatten)]
+    pub(super) place: Place,
+    /// The configuration file [default: posthoused.toml in the data directory]
+    #[arg(long, env = "POSTROAD_CONFIG", value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+    /// The network to belong to [default: postroad]
+    #[arg(long, env = "POSTROAD_NETWORK", value_name = "NAME")]
+    pub(super) network: Option<String>,
+    /// What stands after the @ of its handles: a DNS name [default: the node's id]
+    #[arg(long, env = "POSTROAD_NAME", value_name = "NAME")]
+    pub(super) name: Option<String>,
+    /// Address for clients; may be repeated; port 0 takes a free one [default: 0.0.0.0:7450]
+    #[arg(long, env = "POSTROAD_LISTEN", value_name = "ADDR", value_delimiter = ',')]
+    pub(super) listen: Vec<SocketAddr>,
+    /// host:port for clients as seen from outside, put into links; may be repeated
+    #[arg(long, env = "POSTROAD_EXTERNAL_ADDRESS", value_name = "ADDR", value_delimiter = ',')]
+    pub(super) external_address: Vec<String>,
+    /// Loopback address of the operator's interface [default: 127.0.0.1:7451]
+    #[arg(long, env = "POSTROAD_ADMIN_LISTEN", value_name = "ADDR")]
+    pub(super) admin: Option<SocketAddr>,
+    /// Disk for mail, such as 20GiB; new mail is refused beyond [default: no limit]
+    #[arg(long, env = "POSTROAD_DISK", value_name = "SIZE", value_parser = parse_size)]
+    pub(super) disk: Option<u64>,
+    /// Write one JSON line here when ready: addresses, token file, link
+    #[arg(long, value_name = "FILE")]
+    pub(super) ready_file: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub(super) struct Init {
+    #[command(flatten)]
+    pub(super) place: Place,
+    /// What the node is for
+    #[arg(long, value_enum, default_value_t = Profile::Personal)]
+    pub(super) profile: Profile,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub(super) enum Profile {
+    /// A few people: invites, generous mailboxes
+    Personal,
+    /// A community: invites, smaller mailboxes
+    Community,
+    /// Anybody may join; small mailboxes, for trying things out
+    Testnet,
+}
+
+#[derive(Subcommand)]
+pub(super) enum ConfigCommand {
+    /// Print every setting in force, as TOML
+    Show {
+        #[command(flatten)]
+        run: Run,
+        /// Say for each setting where it comes from: flag, environment, file or default
+        #[arg(long)]
+        origin: bool,
+    },
+    /// Check the configuration without starting
+    Validate {
+        #[command(flatten)]
+        run: Run,
+    },
+}
+
+#[derive(Subcommand)]
+pub(super) enum StoreCommand {
+    /// What the store holds, as JSON
+    Stats(Place),
+    /// Check every segment, record and footer; changes nothing
+    Verify(Place),
+    /// Rewrite segments until nothing more can be gained
+    Compact(Place),
+    /// Delete the index and build it anew from the journal
+    RebuildIndex(Place),
+}
+
+#[derive(Subcommand)]
+pub(super) enum ServiceCommand {
+    /// Print a systemd unit
+    Unit,
+}
+
+/// Bytes from `20GiB`, `512MiB`, `100kB` or a plain number.
+fn parse_size(text: &str) -> Result<u64, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit: u64 = match &text[digits.len()..] {
+        "" | "B" => 1,
+        "kB" | "KB" => 1_000,
+        "MB" => 1_000_000,
+        "GB" => 1_000_000_000,
+        "TB" => 1_000_000_000_000,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        "TiB" => 1 << 40,
+        other => return Err(format!("unknown unit {other:?}; write 20GiB or 512MiB")),
+    };
+    let number: u64 = digits.trim().parse().map_err(|_| "write 20GiB or 512MiB".to_owned())?;
+    number.checked_mul(unit).ok_or_else(|| "too large".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn sizes() {
+        assert_eq!(parse_size("20GiB"), Ok(20 << 30));
+        assert_eq!(parse_size("1000"), Ok(1000));
+        assert!(parse_size("20 parsecs").is_err());
+        assert!(parse_size("99999999999TiB").is_err());
+    }
+}

@@ -1,0 +1,102 @@
+//! `init` and `config`.
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use super::Failure;
+use super::args::{ConfigCommand, Init, Profile, Run};
+use super::run::{CONFIG_FILE, effective, private_dir};
+use crate::config::Config;
+use crate::identity::Identity;
+use crate::server::ServerError;
+
+pub(super) fn init(args: &Init) -> Result<(), Failure> {
+    let dir = args.place.data_dir()?;
+    private_dir(&dir)?;
+    let path = dir.join(CONFIG_FILE);
+    if path.exists() {
+        let hint = "edit it, or choose another place with --data-dir";
+        return Err(Failure::new(format!("{} exists already", path.display()), hint));
+    }
+    let identity = Identity::open(&dir).map_err(ServerError::from)?;
+    let text = toml::to_string(&profile(args.profile))
+        .map_err(|e| Failure::new(format!("the configuration does not encode: {e}"), ""))?;
+    fs::write(&path, text)?;
+    println!("node    {}", identity.node());
+    println!("config  {}", path.display());
+    println!("next    posthoused --data-dir {}", dir.display());
+    Ok(())
+}
+
+fn profile(profile: Profile) -> Config {
+    let mut config = Config::default();
+    match profile {
+        Profile::Personal => {}
+        Profile::Community => {
+            config.custody.mailbox_messages = 10_000;
+            config.custody.mailbox_bytes = 64 << 20;
+            config.custody.token_share = 25;
+        }
+        Profile::Testnet => {
+            config.custody.registration = postroad_core::Registration::Open;
+            config.custody.mailbox_messages = 2_000;
+            config.custody.mailbox_bytes = 16 << 20;
+        }
+    }
+    config
+}
+
+pub(super) fn config(command: &ConfigCommand) -> Result<(), Failure> {
+    match command {
+        ConfigCommand::Validate { run } => {
+            effective(run, &run.place.data_dir()?)?;
+            println!("the configuration is valid");
+            Ok(())
+        }
+        ConfigCommand::Show { run, origin } => show(run, *origin),
+    }
+}
+
+fn show(run: &Run, origin: bool) -> Result<(), Failure> {
+    let dir = run.place.data_dir()?;
+    let config = effective(run, &dir)?;
+    let encode = |config: &Config| {
+        toml::to_string(config).map_err(|e| Failure::new(format!("cannot be shown: {e}"), ""))
+    };
+    if !origin {
+        print!("{}", encode(&config)?);
+        return Ok(());
+    }
+    let path = run.config.clone().unwrap_or_else(|| dir.join(CONFIG_FILE));
+    let file = if path.exists() { Config::read(&path)? } else { Config::default() };
+    let flat = |config: &Config| -> Result<BTreeMap<String, String>, Failure> {
+        let mut rows = BTreeMap::new();
+        let value = toml::from_str(&encode(config)?)
+            .map_err(|e| Failure::new(format!("cannot be shown: {e}"), ""))?;
+        flatten("", &toml::Value::Table(value), &mut rows);
+        Ok(rows)
+    };
+    let (file, default) = (flat(&file)?, flat(&Config::default())?);
+    for (key, value) in flat(&config)? {
+        let from = if file.get(&key) != Some(&value) {
+            "flag or environment"
+        } else if default.get(&key) != Some(&value) {
+            "file"
+        } else {
+            "default"
+        };
+        println!("{key} = {value}    # {from}");
+    }
+    Ok(())
+}
+
+fn flatten(prefix: &str, value: &toml::Value, rows: &mut BTreeMap<String, String>) {
+    if let toml::Value::Table(table) = value {
+        for (key, value) in table {
+            let name = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
+            flatten(&name, value, rows);
+        }
+    } else {
+        rows.insert(prefix.to_owned(), value.to_string());
+    }
+}

@@ -1,0 +1,288 @@
+//! The engine: one thread that owns the core and the store. Inputs are taken in groups, each group
+//! is one commit; while a sync is under way the next group gathers, so that load makes groups
+//! larger rather than syncs more.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use postroad_core::{Core, Input, Output, SessionId};
+use postroad_store::{Room, Store, StoreError, StoreStats};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+
+use crate::clock;
+use crate::gateway::Outgoing;
+
+/// Commands that may wait for the engine; senders wait when there are more.
+const QUEUE: usize = 4096;
+/// Commands taken into one group at most.
+const GROUP_COMMANDS: usize = 1024;
+/// Staged bytes at which a group is sealed; one envelope may stand above it.
+const GROUP_BYTES: usize = 1 << 20;
+/// Room that must be allocated before a group may take new custody: the group, its last envelope
+/// and what the journal adds.
+const GROUP_ROOM: usize = GROUP_BYTES + (512 << 10);
+/// How often deadlines are looked at and the store does its background work.
+const TICK: Duration = Duration::from_millis(500);
+/// How often a commit that found no room is tried again.
+const FULL_RETRY: Duration = Duration::from_millis(200);
+
+type Look = Box<dyn FnOnce(&Core, &StoreStats) + Send>;
+type Act = Box<dyn FnOnce(&mut Core, u64) + Send>;
+
+enum Command {
+    Connected { session: SessionId, key: postroad_proto::ids::Hash, outgoing: Arc<Outgoing> },
+    Input(Input),
+    Look(Look),
+    Act { act: Act, durable: oneshot::Sender<()> },
+    Stop(oneshot::Sender<()>),
+}
+
+/// How the rest of the node talks to the engine.
+#[derive(Clone)]
+pub(crate) struct EngineHandle {
+    commands: mpsc::Sender<Command>,
+}
+
+/// The engine has stopped.
+#[derive(Debug, thiserror::Error)]
+#[error("the node is stopping")]
+pub(crate) struct Stopped;
+
+impl EngineHandle {
+    pub(crate) async fn connected(
+        &self,
+        session: SessionId,
+        key: postroad_proto::ids::Hash,
+        outgoing: Arc<Outgoing>,
+    ) -> Result<(), Stopped> {
+        self.send(Command::Connected { session, key, outgoing }).await
+    }
+
+    pub(crate) async fn input(&self, input: Input) -> Result<(), Stopped> {
+        self.send(Command::Input(input)).await
+    }
+
+    /// Reads something off the core.
+    pub(crate) async fn look<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Core, &StoreStats) -> T + Send + 'static,
+    ) -> Result<T, Stopped> {
+        let (reply, answer) = oneshot::channel();
+        let look = Box::new(move |core: &Core, stats: &StoreStats| {
+            let _ = reply.send(look(core, stats));
+        });
+        self.send(Command::Look(look)).await?;
+        answer.await.map_err(|_| Stopped)
+    }
+
+    /// Changes something; returns when the change is durable.
+    pub(crate) async fn act<T: Send + 'static>(
+        &self,
+        act: impl FnOnce(&mut Core, u64) -> T + Send + 'static,
+    ) -> Result<T, Stopped> {
+        let (reply, answer) = oneshot::channel();
+        let (durable, committed) = oneshot::channel();
+        let act = Box::new(move |core: &mut Core, now| {
+            let _ = reply.send(act(core, now));
+        });
+        self.send(Command::Act { act, durable }).await?;
+        committed.await.map_err(|_| Stopped)?;
+        answer.await.map_err(|_| Stopped)
+    }
+
+    /// Finishes what is queued, closes the store, ends the engine.
+    pub(crate) async fn stop(&self) {
+        let (done, stopped) = oneshot::channel();
+        if self.send(Command::Stop(done)).await.is_ok() {
+            let _ = stopped.await;
+        }
+    }
+
+    async fn send(&self, command: Command) -> Result<(), Stopped> {
+        self.commands.send(command).await.map_err(|_| Stopped)
+    }
+}
+
+/// The core, the store, and who is connected.
+pub(crate) struct Engine<S: Store> {
+    core: Core,
+    store: S,
+    sessions: HashMap<SessionId, Arc<Outgoing>>,
+    commands: mpsc::Receiver<Command>,
+    /// Told once the group is durable.
+    durable: Vec<oneshot::Sender<()>>,
+    max_bytes: u64,
+}
+
+/// Why an engine ended.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum EngineError {
+    #[error("storage fault, nothing is accepted any more: {0}")]
+    Store(#[from] StoreError),
+    #[error("storage fault, nothing is accepted any more: {0}")]
+    Read(#[from] postroad_core::changes::ReadError),
+}
+
+impl<S: Store + 'static> Engine<S> {
+    /// `max_bytes` 0 stands for the disk's own limit.
+    pub(crate) fn new(core: Core, store: S, max_bytes: u64) -> (Self, EngineHandle) {
+        let (commands, receiver) = mpsc::channel(QUEUE);
+        let engine = Self {
+            core,
+            store,
+            sessions: HashMap::new(),
+            commands: receiver,
+            durable: Vec::new(),
+            max_bytes,
+        };
+        (engine, EngineHandle { commands })
+    }
+
+    /// Commits what the start staged. Call before listening.
+    pub(crate) fn begin(&mut self) -> Result<(), EngineError> {
+        self.finish_group().map(|_| ())
+    }
+
+    /// Runs until told to stop or the store fails. Blocks its thread while it syncs.
+    pub(crate) async fn run(mut self) -> Result<(), EngineError> {
+        let result = self.serve().await;
+        // Whatever was not committed is not said: sessions just close.
+        for outgoing in self.sessions.values() {
+            outgoing.close();
+        }
+        let stop = result?;
+        self.store.close()?;
+        if let Some(stop) = stop {
+            let _ = stop.send(());
+        }
+        Ok(())
+    }
+
+    async fn serve(&mut self) -> Result<Option<oneshot::Sender<()>>, EngineError> {
+        let mut next_tick = Instant::now() + TICK;
+        let (mut deliveries, mut chores) = (false, false);
+        let mut batch = Vec::new();
+        loop {
+            // Ordered: clients first. The tick below cannot starve, it looks at the time itself.
+            tokio::select! {
+                biased;
+                taken = self.commands.recv_many(&mut batch, GROUP_COMMANDS) => if taken == 0 {
+                    return Ok(None);
+                },
+                () = std::future::ready(()), if deliveries || chores => {}
+                () = tokio::time::sleep_until(next_tick) => {}
+            }
+            let idle = batch.is_empty() && !deliveries;
+            self.check_room()?;
+            for command in batch.drain(..) {
+                if let Some(stop) = self.take(command)? {
+                    self.finish_group()?;
+                    return Ok(Some(stop));
+                }
+            }
+            deliveries = self.finish_group()?;
+            if Instant::now() >= next_tick {
+                next_tick = Instant::now() + TICK;
+                self.expire()?;
+                chores = true;
+            }
+            // Under load one step per tick keeps up; an idle node works its backlog off.
+            if chores && (idle || self.commands.is_empty()) {
+                chores = self.store.maintain(clock::now() / 1000)?;
+            }
+        }
+    }
+
+    fn take(&mut self, command: Command) -> Result<Option<oneshot::Sender<()>>, EngineError> {
+        match command {
+            Command::Connected { session, key, outgoing } => {
+                self.sessions.insert(session, outgoing);
+                self.core.handle(clock::now(), Input::Connected { session, key });
+            }
+            Command::Input(input) => {
+                if let Input::Disconnected { session } = &input {
+                    self.sessions.remove(session);
+                }
+                self.core.handle(clock::now(), input);
+            }
+            Command::Look(look) => look(&self.core, &self.store.stats()),
+            Command::Act { act, durable } => {
+                act(&mut self.core, clock::now());
+                self.durable.push(durable);
+            }
+            Command::Stop(stop) => return Ok(Some(stop)),
+        }
+        if self.core.staged_bytes() >= GROUP_BYTES {
+            self.finish_group()?;
+            self.check_room()?;
+        }
+        Ok(None)
+    }
+
+    /// Makes the group durable, then says what it promised and delivers. True when there is more
+    /// to deliver at once.
+    fn finish_group(&mut self) -> Result<bool, EngineError> {
+        if let Some(changes) = self.core.seal(clock::now()) {
+            self.commit(&changes)?;
+        }
+        self.core.committed();
+        for durable in self.durable.drain(..) {
+            let _ = durable.send(());
+        }
+        let more = self.core.deliver(&self.store)?;
+        for output in self.core.take_outputs() {
+            match output {
+                Output::Frame { session, frame } => {
+                    if let Some(outgoing) = self.sessions.get(&session) {
+                        outgoing.push(&frame);
+                    }
+                }
+                Output::Close { session, code } => {
+                    tracing::debug!(session, %code, "hanging up");
+                    if let Some(outgoing) = self.sessions.remove(&session) {
+                        outgoing.close();
+                    }
+                }
+            }
+        }
+        Ok(more)
+    }
+
+    fn expire(&mut self) -> Result<(), EngineError> {
+        while self.core.expire(clock::now(), &self.store)? {
+            self.finish_group()?;
+        }
+        self.finish_group().map(|_| ())
+    }
+
+    /// Commits, waiting for room if not even the reserve has any: nothing of the group is said
+    /// before, and deletions by compaction make room in the end.
+    fn commit(&mut self, changes: &postroad_core::changes::Changes) -> Result<(), EngineError> {
+        loop {
+            match self.store.commit(changes) {
+                Err(StoreError::Full) => {
+                    tracing::error!("the disk has no room for a commit; free some");
+                    while self.store.maintain(clock::now() / 1000)? {}
+                    std::thread::sleep(FULL_RETRY);
+                }
+                result => return Ok(result?),
+            }
+        }
+    }
+
+    fn check_room(&mut self) -> Result<(), EngineError> {
+        let over = self.max_bytes != 0 && self.store.stats().disk_bytes > self.max_bytes;
+        let full = over || self.store.room(GROUP_ROOM)? == Room::Full;
+        if full != self.core.is_full() {
+            if full {
+                tracing::error!("disk full: new mail is refused, delivery goes on; make room");
+            } else {
+                tracing::info!("the disk has room again: new mail is taken");
+            }
+            self.core.set_full(full);
+        }
+        Ok(())
+    }
+}

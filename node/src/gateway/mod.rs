@@ -1,0 +1,161 @@
+//! The gateway: clients' connections.
+
+mod buffers;
+mod outgoing;
+mod session;
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use bytes::Bytes;
+use postroad_core::Input;
+use postroad_proto::network::Network;
+use postroad_proto::noise::NoiseSecret;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::sync::watch;
+
+pub(crate) use self::outgoing::Outgoing;
+use crate::config::GatewaySection;
+use crate::engine::EngineHandle;
+
+/// What every connection needs.
+pub(crate) struct Shared {
+    pub(crate) network: Network,
+    pub(crate) noise: NoiseSecret,
+    /// Guards the node's encoded `Signed<NodeRecord>`, renewed while the node runs.
+    record: RwLock<Bytes>,
+    config: GatewaySection,
+    handshakes: Semaphore,
+    sessions: Arc<Semaphore>,
+    /// Guards the handshakes under way by address.
+    addresses: Mutex<HashMap<IpAddr, usize>>,
+    next_session: AtomicU64,
+}
+
+impl Shared {
+    pub(crate) fn new(
+        config: GatewaySection,
+        network: Network,
+        noise: NoiseSecret,
+        record: Bytes,
+    ) -> Self {
+        Self {
+            network,
+            noise,
+            record: RwLock::new(record),
+            handshakes: Semaphore::new(config.max_handshakes),
+            sessions: Arc::new(Semaphore::new(config.max_sessions)),
+            addresses: Mutex::default(),
+            next_session: AtomicU64::new(1),
+            config,
+        }
+    }
+
+    pub(crate) fn record(&self) -> Bytes {
+        self.record.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn set_record(&self, record: Bytes) {
+        *self.record.write().unwrap_or_else(PoisonError::into_inner) = record;
+    }
+
+    /// Waits until no session is left.
+    pub(crate) async fn all_ended(&self, max_sessions: u32) {
+        let _ = self.sessions.acquire_many(max_sessions).await;
+    }
+
+    /// Counts a handshake from `address`; none if there are too many.
+    fn admit(self: &Arc<Self>, address: IpAddr) -> Option<AddressGuard> {
+        let mut addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = addresses.entry(address).or_default();
+        if *count >= self.config.max_handshakes_per_address {
+            return None;
+        }
+        *count += 1;
+        Some(AddressGuard { shared: self.clone(), address })
+    }
+}
+
+/// A handshake that is counted until it ends.
+struct AddressGuard {
+    shared: Arc<Shared>,
+    address: IpAddr,
+}
+
+impl Drop for AddressGuard {
+    fn drop(&mut self) {
+        let mut addresses = self.shared.addresses.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = addresses.get_mut(&self.address) {
+            *count -= 1;
+            if *count == 0 {
+                addresses.remove(&self.address);
+            }
+        }
+    }
+}
+
+/// Accepts clients until `stop` turns true.
+pub(crate) async fn accept(
+    listener: TcpListener,
+    shared: Arc<Shared>,
+    engine: EngineHandle,
+    mut stop: watch::Receiver<bool>,
+) {
+    loop {
+        tokio::select! {
+            biased;
+            () = stopped(&mut stop) => return,
+            accepted = listener.accept() => match accepted {
+                Ok((stream, peer)) => {
+                    let Some(guard) = shared.admit(peer.ip()) else { continue };
+                    tokio::spawn(serve(stream, shared.clone(), engine.clone(), guard));
+                }
+                Err(error) => {
+                    // Out of files, mostly: closing sessions frees some.
+                    tracing::warn!(%error, "cannot accept a connection");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+            }
+        }
+    }
+}
+
+/// Returns once `stop` is true. A function of its own, so that no guard of the channel lives on.
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
+async fn serve(
+    mut stream: TcpStream,
+    shared: Arc<Shared>,
+    engine: EngineHandle,
+    guard: AddressGuard,
+) {
+    let shaken = {
+        let Ok(_permit) = shared.handshakes.acquire().await else { return };
+        let _ = stream.set_nodelay(true);
+        session::handshake(&mut stream, &shared).await
+    };
+    drop(guard);
+    let (channel, key) = match shaken {
+        Ok(shaken) => shaken,
+        Err(error) => return tracing::debug!(%error, "handshake failed"),
+    };
+    let Ok(_permit) = shared.sessions.clone().try_acquire_owned() else {
+        return tracing::warn!(max = shared.config.max_sessions, "too many sessions; closing one");
+    };
+    let id = shared.next_session.fetch_add(1, Ordering::Relaxed);
+    let outgoing = Arc::new(Outgoing::new(shared.config.max_unread));
+    if engine.connected(id, key, outgoing.clone()).await.is_err() {
+        return;
+    }
+    // Boxed: the handshake's state must not stay in every idle session's task.
+    if let Err(error) = Box::pin(session::run(id, stream, channel, outgoing, &engine)).await {
+        tracing::debug!(session = id, %error, "session ended");
+    }
+    let _ = engine.input(Input::Disconnected { session: id }).await;
+}

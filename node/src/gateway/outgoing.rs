@@ -1,0 +1,81 @@
+//! What waits to be said to one client.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use postroad_proto::frame::Frame;
+use tokio::sync::Notify;
+
+/// Encoded frames on their way to one client. Empty it holds no buffer.
+pub(crate) struct Outgoing {
+    /// Guards the frames and whether the session ends after them.
+    state: Mutex<State>,
+    wake: Notify,
+    limit: usize,
+}
+
+#[derive(Default)]
+struct State {
+    frames: Vec<u8>,
+    closing: bool,
+}
+
+/// What a session has to do.
+pub(crate) enum Todo {
+    /// Write this.
+    Write(Vec<u8>),
+    /// Write this and end.
+    Close(Vec<u8>),
+}
+
+impl Outgoing {
+    pub(crate) fn new(limit: usize) -> Self {
+        Self { state: Mutex::default(), wake: Notify::new(), limit }
+    }
+
+    /// Adds a frame. A client that leaves more unread than the limit is hung up on: what it was
+    /// not told it will ask for again.
+    pub(crate) fn push(&self, frame: &Frame) {
+        let mut state = self.lock();
+        if state.closing {
+            return;
+        }
+        if let Err(error) = frame.encode_into(&mut state.frames) {
+            tracing::error!(%error, frame = frame.name(), "a frame of ours does not encode");
+            state.closing = true;
+        }
+        if state.frames.len() > self.limit {
+            tracing::info!("a client reads too slowly; hanging up");
+            state.frames = Vec::new();
+            state.closing = true;
+        }
+        drop(state);
+        self.wake.notify_one();
+    }
+
+    /// Ends the session once all before is written.
+    pub(crate) fn close(&self) {
+        self.lock().closing = true;
+        self.wake.notify_one();
+    }
+
+    /// Waits until there is something to do.
+    pub(crate) async fn todo(&self) -> Todo {
+        loop {
+            {
+                let mut state = self.lock();
+                let frames = std::mem::take(&mut state.frames);
+                if state.closing {
+                    return Todo::Close(frames);
+                }
+                if !frames.is_empty() {
+                    return Todo::Write(frames);
+                }
+            }
+            self.wake.notified().await;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,112 @@
+//! Who the node is: its keys, kept in one file that only its user may read.
+
+use std::fs;
+use std::io::{self, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use postroad_core::Keys;
+use postroad_proto::SigningKey;
+use postroad_proto::ids::NodeId;
+use postroad_proto::network::Network;
+use postroad_proto::noise::NoiseSecret;
+use serde::{Deserialize, Serialize};
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
+/// The node's secrets.
+#[derive(Serialize, Deserialize, Zeroize, ZeroizeOnDrop)]
+pub(crate) struct Identity {
+    /// Ed25519 seed of the node's key.
+    signing: [u8; 32],
+    /// X25519 secret of the Noise channel to clients.
+    noise: [u8; 32],
+    /// Makes request tags and stamps.
+    secret: [u8; 32],
+}
+
+/// The keys cannot be read or made.
+#[derive(Debug, thiserror::Error)]
+pub enum IdentityError {
+    /// The file cannot be read or written.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The file is damaged. Without these keys the node is another node.
+    #[error("{0} is damaged; restore it from a backup: without it this is another node")]
+    Damaged(PathBuf),
+    /// Others may read the file.
+    #[error("{0} can be read by others; run: chmod 600 {0}")]
+    Exposed(PathBuf),
+    /// The system gives no randomness.
+    #[error("no randomness from the system: {0}")]
+    Random(getrandom::Error),
+}
+
+impl Identity {
+    const FILE: &'static str = "node.key";
+
+    /// Reads the keys in `dir`, or makes them.
+    pub(crate) fn open(dir: &Path) -> Result<Self, IdentityError> {
+        let path = dir.join(Self::FILE);
+        let io = |source| IdentityError::Io { path: path.clone(), source };
+        match fs::read(&path) {
+            Ok(bytes) => {
+                let mode = fs::metadata(&path).map_err(io)?.permissions().mode();
+                if mode & 0o077 != 0 {
+                    return Err(IdentityError::Exposed(path));
+                }
+                serde_json::from_slice(&bytes).map_err(|_| IdentityError::Damaged(path.clone()))
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let identity = Self::random()?;
+                let text = serde_json::to_vec(&identity)
+                    .map_err(|e| io(io::Error::other(e.to_string())))?;
+                write_private(&path, &text).map_err(io)?;
+                Ok(identity)
+            }
+            Err(error) => Err(io(error)),
+        }
+    }
+
+    fn random() -> Result<Self, IdentityError> {
+        let mut identity = Self { signing: [0; 32], noise: [0; 32], secret: [0; 32] };
+        for part in [&mut identity.signing, &mut identity.noise, &mut identity.secret] {
+            getrandom::fill(part).map_err(IdentityError::Random)?;
+        }
+        Ok(identity)
+    }
+
+    pub(crate) fn node(&self) -> NodeId {
+        NodeId(SigningKey::from_bytes(&self.signing).verifying_key().to_bytes())
+    }
+
+    pub(crate) fn signing(&self) -> SigningKey {
+        SigningKey::from_bytes(&self.signing)
+    }
+
+    pub(crate) fn noise(&self) -> NoiseSecret {
+        NoiseSecret(self.noise)
+    }
+
+    pub(crate) fn core_keys(&self, network: Network, name: String) -> Keys {
+        Keys { signing: self.signing(), secret: self.secret, network, name }
+    }
+}
+
+/// Writes a file that only its owner may read, whole or not at all, and onto the disk.
+pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let parent = path.parent().unwrap_or(Path::new("."));
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".new");
+    let new = parent.join(name);
+    let _ = fs::remove_file(&new);
+    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&new, path)?;
+    fs::File::open(parent)?.sync_all()
+}
