@@ -18,11 +18,10 @@ use crate::gateway::Outgoing;
 const QUEUE: usize = 4096;
 /// Commands taken into one group at most.
 const GROUP_COMMANDS: usize = 1024;
-/// Staged bytes at which a group is sealed; one envelope may stand above it.
-const GROUP_BYTES: usize = 1 << 20;
-/// Room that must be allocated before a group may take new custody: the group, its last envelope
-/// and what the journal adds.
-const GROUP_ROOM: usize = GROUP_BYTES + (512 << 10);
+/// Most staged bytes of a group; one envelope may stand above it.
+const GROUP_BYTES: u64 = 1 << 20;
+/// What one envelope may add to a group, and the journal to it.
+const LAST_ENVELOPE: usize = 160 << 10;
 /// How often deadlines are looked at and the store does its background work.
 const TICK: Duration = Duration::from_millis(500);
 /// How often a commit that found no room is tried again.
@@ -113,6 +112,9 @@ pub(crate) struct Engine<S: Store> {
     commands: mpsc::Receiver<Command>,
     /// Told once the group is durable.
     durable: Vec<oneshot::Sender<()>>,
+    /// Staged bytes at which a group is sealed.
+    group_bytes: usize,
+    /// The journal's bytes above which new custody is refused; 0 for none.
     max_bytes: u64,
 }
 
@@ -126,8 +128,14 @@ pub(crate) enum EngineError {
 }
 
 impl<S: Store + 'static> Engine<S> {
-    /// `max_bytes` 0 stands for the disk's own limit.
-    pub(crate) fn new(core: Core, store: S, max_bytes: u64) -> (Self, EngineHandle) {
+    /// `max_bytes` 0 stands for the disk's own limit. Groups are small beside a segment, so that
+    /// keeping room for one wastes little of a small disk.
+    pub(crate) fn new(
+        core: Core,
+        store: S,
+        segment_bytes: u64,
+        max_bytes: u64,
+    ) -> (Self, EngineHandle) {
         let (commands, receiver) = mpsc::channel(QUEUE);
         let engine = Self {
             core,
@@ -135,6 +143,7 @@ impl<S: Store + 'static> Engine<S> {
             sessions: HashMap::new(),
             commands: receiver,
             durable: Vec::new(),
+            group_bytes: (segment_bytes / 16).clamp(64 << 10, GROUP_BYTES) as usize,
             max_bytes,
         };
         (engine, EngineHandle { commands })
@@ -214,7 +223,7 @@ impl<S: Store + 'static> Engine<S> {
             }
             Command::Stop(stop) => return Ok(Some(stop)),
         }
-        if self.core.staged_bytes() >= GROUP_BYTES {
+        if self.core.staged_bytes() >= self.group_bytes {
             self.finish_group()?;
             self.check_room()?;
         }
@@ -274,7 +283,7 @@ impl<S: Store + 'static> Engine<S> {
 
     fn check_room(&mut self) -> Result<(), EngineError> {
         let over = self.max_bytes != 0 && self.store.stats().disk_bytes > self.max_bytes;
-        let full = over || self.store.room(GROUP_ROOM)? == Room::Full;
+        let full = over || self.store.room(self.group_bytes + LAST_ENVELOPE)? == Room::Full;
         if full != self.core.is_full() {
             if full {
                 tracing::error!("disk full: new mail is refused, delivery goes on; make room");

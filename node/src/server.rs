@@ -1,6 +1,6 @@
 //! A running node: everything bound, started in order and stopped in order.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
@@ -97,7 +97,7 @@ impl Server {
         let admin_listener = listen(&[config.admin.listen]).await?.remove(0);
         let addresses: Vec<SocketAddr> = listeners.iter().map(|(at, _)| *at).collect();
         let client = match config.gateway.external.as_slice() {
-            [] => addresses.iter().map(ToString::to_string).collect(),
+            [] => addresses.iter().flat_map(reachable_as).collect(),
             external => external.to_vec(),
         };
         let ready = Ready {
@@ -110,7 +110,7 @@ impl Server {
             admin_token_file: data_dir.join(admin::TOKEN_FILE),
             data_dir: data_dir.to_owned(),
             pid: std::process::id(),
-            link: node_link(&config, &identity, &name, client).to_string(),
+            link: node_link(&config, &identity, client).to_string(),
         };
         let (engine, ended) = start_engine(&config, &identity, name, data_dir)?;
         let record = node_record(&config, &identity, &ready)?;
@@ -217,7 +217,8 @@ fn start_engine(
     getrandom::fill(&mut run).map_err(IdentityError::Random)?;
     let keys = identity.core_keys(config.node.network.clone(), name);
     let core = Core::start(config.custody.clone(), keys, &recovered, run, clock::now())?;
-    let (mut engine, handle) = Engine::new(core, journal, config.store.max_bytes);
+    let (mut engine, handle) =
+        Engine::new(core, journal, config.store.journal.segment_bytes, config.store.max_bytes);
     engine.begin().map_err(|error| ServerError::Engine(error.to_string()))?;
     let (done, ended) = oneshot::channel();
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -248,7 +249,7 @@ fn node_link(config: &Config, identity: &Identity, name: &str, addresses: Vec<St
         network: config.node.network.clone(),
         node: identity.node(),
         addresses,
-        name: name.to_owned(),
+        name: config.node.name.clone(),
     }
 }
 
