@@ -186,7 +186,8 @@ impl World {
         } else {
             self.node.kill()
         }
-        // Whoever starts a node on a full disk makes room first.
+        // Whoever starts a node again mends or empties its disk first.
+        self.node.files.fail_next_sync(0);
         self.node.files.set_capacity(None);
         self.node.start();
         self.node.told.clear();
@@ -314,6 +315,7 @@ fn number_in(bytes: &[u8]) -> Option<u64> {
 }
 
 fn run(seed: u64, steps: u64, broken: Broken, forgetful: bool) {
+    println!("seed {seed}, {steps} steps");
     let mut world = World::new(seed, broken, forgetful);
     for step in 0..steps {
         world.step();

@@ -149,7 +149,10 @@ impl Cluster {
         loop {
             let full = store.room(64 * 1024).is_ok_and(|room| room == Room::Full);
             core.set_full(full);
-            let _ = core.expire(now, store).unwrap();
+            if core.expire(now, store).is_err() {
+                self.running = None;
+                return;
+            }
             let changes = core.seal(now);
             if broken == Broken::AnswerBeforeCommit {
                 core.committed();
@@ -163,7 +166,10 @@ impl Cluster {
                 }
             }
             core.committed();
-            let more = core.deliver(store).unwrap();
+            let Ok(more) = core.deliver(store) else {
+                self.running = None;
+                return;
+            };
             let outputs = core.take_outputs();
             note(&mut self.told, &mut self.closed, outputs);
             if !more {
@@ -175,8 +181,12 @@ impl Cluster {
     /// Background work of the store.
     pub fn maintain(&mut self) {
         let seconds = self.now / 1000;
-        if let Some((_, store)) = &mut self.running {
-            while store.maintain(seconds).unwrap_or(false) {}
+        while let Some((_, store)) = &mut self.running {
+            match store.maintain(seconds) {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(_) => self.running = None,
+            }
         }
     }
 
