@@ -210,7 +210,8 @@ fn start_engine(
     name: String,
     data_dir: &Path,
 ) -> Result<(EngineHandle, oneshot::Receiver<Result<(), EngineError>>), ServerError> {
-    let files = RealFiles::new(journal_dir(data_dir))?;
+    let files =
+        RealFiles::new(journal_dir(data_dir)).map_err(|source| io("the journal", source))?;
     let index = Some(index_dir(data_dir));
     let (journal, recovered) = Journal::open(files, index, config.store.journal.clone())?;
     let mut run = [0; 8];
@@ -244,7 +245,23 @@ pub(crate) fn index_dir(data_dir: &Path) -> PathBuf {
     data_dir.join("index")
 }
 
-fn node_link(config: &Config, identity: &Identity, name: &str, addresses: Vec<String>) -> NodeLink {
+/// How clients may reach a listener: an address that stands for all is no use in a link, so this
+/// machine's own in the local network is put there, then loopback.
+fn reachable_as(listener: &SocketAddr) -> Vec<String> {
+    if !listener.ip().is_unspecified() {
+        return vec![listener.to_string()];
+    }
+    let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, listener.port()));
+    // Connecting a datagram socket sends nothing; it only asks which address would be used. The
+    // target is from the block for documentation (RFC 5737).
+    let local = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))
+        .and_then(|socket| socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9)).map(|()| socket))
+        .and_then(|socket| socket.local_addr())
+        .map(|local| SocketAddr::new(local.ip(), listener.port()));
+    local.into_iter().chain([loopback]).map(|address| address.to_string()).collect()
+}
+
+fn node_link(config: &Config, identity: &Identity, addresses: Vec<String>) -> NodeLink {
     NodeLink {
         network: config.node.network.clone(),
         node: identity.node(),

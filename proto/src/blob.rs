@@ -69,6 +69,14 @@ macro_rules! secret {
             }
         }
 
+    };
+}
+pub(crate) use secret;
+
+/// Lets a [`secret!`] travel: for those that are handed to somebody. Keys that stay are not
+/// Serialize; whoever stores one does so on purpose.
+macro_rules! wire_secret {
+    ($name:ident, $len:literal) => {
         impl serde::Serialize for $name {
             fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
                 s.serialize_bytes(&self.0)
@@ -83,4 +91,4 @@ macro_rules! secret {
         }
     };
 }
-pub(crate) use secret;
+pub(crate) use wire_secret;

@@ -85,8 +85,8 @@ pub struct Route {
     pub parcels: Vec<Parcel>,
 }
 
-/// One recipient account's part of an envelope. Exactly one of `token`, `tag` and `label` is set
-/// (`tag` by the origin node: a client sends a request without).
+/// One recipient account's part of an envelope. A message carries either `token` or `label`; a
+/// request neither, and on its way between nodes the `tag` that its origin node filled in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Parcel {
     /// The recipient.
@@ -200,8 +200,12 @@ impl Envelope {
         for route in &self.routes {
             at_most("backups", MAX_BACKUPS, route.backups.len())?;
         }
-        for parcel in parcels {
-            parcel.validate()?;
+        let request = self.class() == Some(Class::Request);
+        for (index, parcel) in parcels.iter().enumerate() {
+            parcel.validate(request)?;
+            if parcels[..index].iter().any(|earlier| earlier.account == parcel.account) {
+                return Err(EnvelopeError::Malformed("two parcels for one account"));
+            }
         }
         if Hash::of(&self.body) != self.body_hash {
             return Err(EnvelopeError::BodyHash);
@@ -231,13 +235,22 @@ impl Envelope {
 }
 
 impl Parcel {
-    fn validate(&self) -> Result<(), EnvelopeError> {
+    fn validate(&self, request: bool) -> Result<(), EnvelopeError> {
+        let rights = usize::from(self.token.is_some()) + usize::from(self.label.is_some());
+        if rights != usize::from(!request) || (self.tag.is_some() && !request) {
+            return Err(EnvelopeError::Malformed(
+                "expected one of token and label, or for a request at most a tag",
+            ));
+        }
         at_most("headers in a parcel", MAX_DEVICES, self.headers.len())?;
         if self.headers.is_empty() {
             return Err(EnvelopeError::Malformed("a parcel without headers"));
         }
         if !self.headers.windows(2).all(|pair| pair[0].device < pair[1].device) {
             return Err(EnvelopeError::Malformed("headers are not in the order of devices"));
+        }
+        if self.headers[0].device == 0 {
+            return Err(EnvelopeError::Malformed("device numbers rise from 1"));
         }
         for header in &self.headers {
             at_most("bytes of header", MAX_HEADER, header.sealed.len())?;

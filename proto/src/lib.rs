@@ -27,7 +27,7 @@ pub mod signed;
 pub mod token;
 
 /// Signing keys, as this crate takes them.
-pub use ed25519_dalek::SigningKey;
+pub use ed25519_dalek::{Signer, SigningKey};
 
 /// The protocol versions (lowest, highest) of frames that this crate speaks.
 pub const PROTOCOL_VERSIONS: (u64, u64) = (1, 1);

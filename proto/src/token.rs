@@ -2,13 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::blob::secret;
+use crate::blob::{secret, wire_secret};
 use crate::ids::{AccountId, Hash};
 
 secret!(
     /// A delivery token: whoever holds it may write to the account that gave it.
     DeliveryToken, 16
 );
+wire_secret!(DeliveryToken, 16);
 secret!(
     /// What an account's own devices share to make the same tokens.
     TokenSecret, 32
@@ -17,6 +18,7 @@ secret!(
     /// An invite: redeemed once (or as often as it says) for a token, or for an account on a node.
     InviteCode, 16
 );
+wire_secret!(InviteCode, 16);
 
 /// Eight opaque bytes that tell the recipient's devices which token was used.
 pub type Label = [u8; 8];
@@ -26,7 +28,7 @@ pub type RequestTag = [u8; 16];
 
 impl DeliveryToken {
     /// The `number`-th token of an account for `contact`: every device makes the same one.
-    /// BLAKE3 keyed by the token secret over contact ‖ number (u32, big-endian).
+    /// BLAKE3 keyed by the token secret over "delivery token" ‖ contact ‖ number (u32, big-endian).
     pub fn derive(secret: &TokenSecret, contact: &AccountId, number: u32) -> Self {
         let mut hasher = blake3::Hasher::new_keyed(&secret.0);
         hasher.update(b"delivery token");

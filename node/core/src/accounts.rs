@@ -87,7 +87,7 @@ impl Core {
         }
         if opened.home != self.node {
             let text = "the account record names another home than this node";
-            return Err(Refusal::new(ErrorCode::Malformed, text));
+            return Err(malformed(text));
         }
         Ok((opened, list))
     }
@@ -144,7 +144,7 @@ impl Core {
                 }
                 (*account, false)
             }
-            _ => return Err(bad("ask by account or by handle")),
+            _ => return Err(malformed("ask by account or by handle")),
         };
         ok(&self.records_of(&account, by_handle)?)
     }
@@ -186,7 +186,7 @@ impl Core {
         ask: &RecordsPut,
     ) -> Answer {
         let row = self.tables.accounts.get(&account).cloned().ok_or_else(denied)?;
-        let record = ask.record.as_ref().ok_or_else(|| bad("a record is needed"))?;
+        let record = ask.record.as_ref().ok_or_else(|| malformed("a record is needed"))?;
         let devices = ask.devices.as_ref().unwrap_or(&row.devices);
         let (new, list) = self.open_records(record, devices)?;
         let held = row.record.open(&self.keys.network).map_err(|e| bad(e.to_string()))?;
@@ -194,14 +194,17 @@ impl Core {
             return Err(denied());
         }
         match held.compare(&new) {
-            AccountRecordOrder::Same => return DONE,
+            AccountRecordOrder::Same if row.record.payload == record.payload => return DONE,
             AccountRecordOrder::Newer => {}
-            AccountRecordOrder::Older | AccountRecordOrder::Conflict => {
+            _ => {
                 return Err(Refusal {
                     result: codec::encode(&row.record).ok(),
                     ..Refusal::new(ErrorCode::Conflict, "a newer record is held")
                 });
             }
+        }
+        if self.device_list(&account).is_some_and(|held| list.is_older_than(&held)) {
+            return Err(Refusal::new(ErrorCode::Conflict, "a newer device list is held"));
         }
         self.drop_missing_devices(id, &account, &list);
         let row = AccountRow { record: record.clone(), devices: devices.clone(), ..row };
@@ -277,6 +280,12 @@ impl Core {
     }
 }
 
+/// A signature or key does not hold.
 pub(crate) fn bad(detail: impl Into<String>) -> Refusal {
     Refusal::new(ErrorCode::BadSignature, detail)
+}
+
+/// The request is not what the protocol says.
+pub(crate) fn malformed(detail: impl Into<String>) -> Refusal {
+    Refusal::new(ErrorCode::Malformed, detail)
 }

@@ -34,7 +34,10 @@ impl Core {
         ask.one_time.iter().try_for_each(|prekey| verify(prekey, false))?;
         ask.fallback.iter().try_for_each(|prekey| verify(prekey, true))?;
         let held = self.one_time_keys(mailbox);
-        if held + ask.one_time.len() > MAX_ONE_TIME_KEYS {
+        let known =
+            |prekey: &&Prekey| self.tables.prekeys.get(&(account, device, prekey.key)).is_some();
+        let new = ask.one_time.len() - ask.one_time.iter().filter(known).count();
+        if held + new > MAX_ONE_TIME_KEYS {
             let text = format!("at most {MAX_ONE_TIME_KEYS} one-time keys, {held} are held");
             return Err(Refusal::new(ErrorCode::TooLarge, text));
         }
@@ -62,6 +65,7 @@ impl Core {
         }
         let by_handle = match &ask.proof.handle {
             Some(handle) if self.look_up(handle)? == ask.account => true,
+            _ if ask.account == asker => false,
             _ => {
                 self.check_proof(now, &ask.account, &ask.proof)?;
                 false

@@ -6,7 +6,7 @@ use postroad_proto::ids::{AccountId, Millis, NodeId};
 use postroad_proto::limits::MAX_PENDING_REQUESTS;
 use postroad_proto::token::{RequestTag, request_tag};
 
-use crate::accounts::bad;
+use crate::accounts::malformed;
 use crate::bucket::Bucket;
 use crate::core::Core;
 use crate::reply::{Answer, DONE, Refusal, denied};
@@ -71,7 +71,7 @@ impl Core {
                 let row = RequestRow { open: false, until: 0 };
                 self.tables.requests.put(key, row, &mut self.group.changes);
             }
-            _ => return Err(bad("settle as 1 accepted, 2 ignored or 3 blocked")),
+            _ => return Err(malformed("settle as 1 accepted, 2 ignored or 3 blocked")),
         }
         self.drop_stale_requests(now, &account);
         DONE

@@ -10,7 +10,7 @@ use postroad_proto::receipt::{ReceiptItem, ReceiptKind, role};
 use postroad_proto::token::{Label, RequestTag};
 use serde_bytes::ByteArray;
 
-use crate::accounts::bad;
+use crate::accounts::malformed;
 use crate::changes::{MailboxId, NewItem, NewMail};
 use crate::core::{Core, SessionId};
 use crate::item::{self, Mail, Own, Shared};
@@ -133,8 +133,8 @@ impl Core {
     ) -> Result<Admission, Refusal> {
         let sender = intake.sender.account;
         if intake.envelope.class() == Some(Class::Request) {
-            if parcel.token.is_some() || parcel.tag.is_some() || parcel.label.is_some() {
-                return Err(bad("a request carries no token, tag or label"));
+            if parcel.tag.is_some() {
+                return Err(malformed("the tag of a request is this node's to fill in"));
             }
             let tag = self.check_request(now, &sender, &parcel.account)?;
             return Ok(Admission { label: None, share: 100, tag: Some(tag) });

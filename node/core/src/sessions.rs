@@ -128,7 +128,11 @@ impl Core {
     fn on_hello(&mut self, now: Millis, id: SessionId, hello: &Hello) {
         let (low, high) = PROTOCOL_VERSIONS;
         let version = high.min(hello.versions.1);
-        if version < low.max(hello.versions.0) || hello.quoted.len() > limits::MAX_QUOTED {
+        if hello.quoted.len() > limits::MAX_QUOTED {
+            let text = format!("at most {} quoted receipts", limits::MAX_QUOTED);
+            return self.hang_up(id, ErrorCode::Malformed, &text);
+        }
+        if version < low.max(hello.versions.0) {
             let text = format!("this node speaks versions {low} to {high}");
             return self.hang_up(id, ErrorCode::Version, &text);
         }

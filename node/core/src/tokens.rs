@@ -6,7 +6,7 @@ use postroad_proto::error::ErrorCode;
 use postroad_proto::frame::{InvitesDrop, InvitesPut, Tokens, TokensDrop, TokensPut, TokensRedeem};
 use postroad_proto::ids::{AccountId, Hash, Millis};
 use postroad_proto::limits::MAX_LIST;
-use postroad_proto::token::{Label, Proof, TokenEntry, redeemed_label};
+use postroad_proto::token::{InviteEntry, Label, Proof, TokenEntry, redeemed_label};
 
 use crate::bucket::Bucket;
 use crate::core::{Core, MAX_BUCKETS, Rates};
@@ -22,7 +22,9 @@ impl Core {
         check_list(ask.tokens.len())?;
         let (from, to) = account_range(account);
         let held = self.tables.tokens.range(from, to).count();
-        if held + ask.tokens.len() > MAX_PER_ACCOUNT {
+        let known = |entry: &&TokenEntry| self.tables.tokens.get(&(account, entry.hash)).is_some();
+        let new = ask.tokens.len() - ask.tokens.iter().filter(known).count();
+        if held + new > MAX_PER_ACCOUNT {
             return Err(too_many("tokens"));
         }
         for entry in &ask.tokens {
@@ -59,9 +61,7 @@ impl Core {
     ) -> Answer {
         self.check_here(&ask.node)?;
         self.take_lookup(now, asker)?;
-        if self.tables.tokens.get(&(ask.account, ask.token)).is_none() {
-            self.redeem(now, &ask.account, &ask.invite.hash(), ask.token)?;
-        }
+        self.redeem(now, &ask.account, &ask.invite.hash(), ask.token)?;
         ok(&self.records_of(&ask.account, false)?)
     }
 
@@ -78,7 +78,14 @@ impl Core {
             // Absent accounts and unknown invites look the same.
             return Err(InviteState::Unknown.refusal());
         };
+        if self.tables.tokens.get(&(*account, token)).is_some() {
+            return Ok(());
+        }
         let row = row.used_once(now / 1000).map_err(InviteState::refusal)?;
+        let (from, to) = account_range(*account);
+        if self.tables.tokens.range(from, to).count() >= MAX_PER_ACCOUNT {
+            return Err(too_many("tokens"));
+        }
         let row = ContactInviteRow { invite: row };
         self.tables.contact_invites.put(key, row, &mut self.group.changes);
         let entry = TokenEntry {
@@ -96,7 +103,11 @@ impl Core {
         check_list(ask.invites.len())?;
         let (from, to) = account_range(account);
         let held = self.tables.contact_invites.range(from, to).count();
-        if held + ask.invites.len() > MAX_PER_ACCOUNT {
+        let known = |entry: &&InviteEntry| {
+            self.tables.contact_invites.get(&(account, entry.hash)).is_some()
+        };
+        let new = ask.invites.len() - ask.invites.iter().filter(known).count();
+        if held + new > MAX_PER_ACCOUNT {
             return Err(too_many("invites"));
         }
         for entry in &ask.invites {

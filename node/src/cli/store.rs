@@ -60,7 +60,7 @@ fn verify(place: &Place) -> Result<(), Failure> {
     let (_lock, dir) = open(place)?;
     let report = postroad_store::verify(&RealFiles::new(journal_dir(&dir))?)?;
     print_json(&report)?;
-    if report.is_sound() {
+    if report.ok {
         return Ok(());
     }
     let hint = "the node serves the rest; its users' devices send again what was not delivered";
