@@ -342,6 +342,20 @@ prop_compose! {
         ),
     ) -> Envelope {
         let body_hash = Hash::of(&body);
+        let mut routes = routes;
+        for (index, parcel) in routes.iter_mut().flat_map(|r| &mut r.parcels).enumerate() {
+            parcel.account.0[0] = index as u8;
+            if class == 3 {
+                (parcel.token, parcel.label) = (None, None);
+            } else {
+                parcel.tag = None;
+                if parcel.label.is_some() {
+                    parcel.token = None;
+                } else {
+                    parcel.token.get_or_insert(DeliveryToken([7; 16]));
+                }
+            }
+        }
         Envelope { version: 1, flags, class, mode: 1, deadline, body_hash, body, stamp, routes }
     }
 }
