@@ -229,7 +229,7 @@ fn one_time_keys_are_handed_out_once_then_the_fallback() {
 fn a_second_device_gets_its_own_mailbox_and_one_taken_off_loses_it() {
     let mut world = Cluster::new();
     let (alice, at_alice, mut bob, at_bob) = two_friends(&mut world);
-    bob.devices = 2;
+    bob.set_devices(2);
     let (record, devices) = (Some(bob.record(2)), Some(bob.list()));
     world.say(at_bob, RecordsPut { request: 1, record, devices });
     world.turn();
@@ -246,7 +246,7 @@ fn a_second_device_gets_its_own_mailbox_and_one_taken_off_loses_it() {
     world.say(at_bob, stale);
     world.turn();
     assert_eq!(world.done(at_bob).code, Some(ErrorCode::Conflict), "a newer one is held");
-    bob.devices = 1;
+    bob.set_devices(1);
     let (record, devices) = (Some(bob.record(3)), Some(bob.list()));
     world.say(at_bob, RecordsPut { request: 4, record, devices });
     world.turn();

@@ -20,6 +20,8 @@ pub struct Persona {
     pub home: NodeId,
     pub network: Network,
     pub devices: u8,
+    /// Sequence number of its device list.
+    pub edition: u64,
 }
 
 impl Persona {
@@ -32,7 +34,14 @@ impl Persona {
             home,
             network: network.clone(),
             devices: 1,
+            edition: 1,
         }
+    }
+
+    /// Changes the number of devices, in a new list.
+    pub fn set_devices(&mut self, devices: u8) {
+        self.devices = devices;
+        self.edition += 1;
     }
 
     pub fn account(&self) -> AccountId {
@@ -59,13 +68,12 @@ impl Persona {
                 added: 0,
             })
             .collect();
-        let seq = u64::from(self.devices);
         let list = DeviceList {
             version: RECORD_VERSION,
             flags: 0,
             account: self.account(),
             epoch: 0,
-            seq,
+            seq: self.edition,
             devices,
         };
         Signed::new(&list, &self.key, &self.network).unwrap()
