@@ -1,0 +1,200 @@
+//! The client: a profile and, while there is one, its connection.
+
+mod follow;
+mod mail;
+mod people;
+mod status;
+
+use std::path::Path;
+
+use postroad_proto::link::{ContactLink, JoinLink, NodeLink};
+use postroad_proto::record::Handle;
+use postroad_proto::token::InviteCode;
+use rusqlite::{OptionalExtension, Transaction, params};
+
+pub use mail::{Sent, WaitsFor, Why};
+pub use people::{ContactView, InviteView};
+pub use status::{LastContact, Problem, Settings, Status};
+
+use crate::clock;
+use crate::connection::Backoff;
+use crate::db::{Db, blob};
+use crate::entropy;
+use crate::error::{Error, Result};
+use crate::identity::Identity;
+use crate::profile::Profile;
+use crate::sync::{Online, Synced};
+use crate::vault::Vault;
+
+/// An account on this machine.
+pub struct Client {
+    pub(crate) profile: Profile,
+    pub(crate) db: Db,
+    pub(crate) vault: Vault,
+    pub(crate) online: Option<Online>,
+    pub(crate) backoff: Backoff,
+    pub(crate) follow: follow::Follow,
+}
+
+impl core::fmt::Debug for Client {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Client")
+            .field("profile", &self.profile)
+            .field("online", &self.online.is_some())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Who this is.
+#[derive(Debug, Clone)]
+pub struct Whoami {
+    /// The account, and this device of it as `account/number`.
+    pub account: postroad_proto::ids::AccountId,
+    /// See [`Self::account`].
+    pub device: String,
+    /// `handle@node`.
+    pub handle: Option<String>,
+    /// The home.
+    pub node: NodeLink,
+    /// The contact link that anybody may add until it is revoked.
+    pub link: ContactLink,
+}
+
+impl Client {
+    /// Opens the profile in `directory`, or makes an empty one.
+    ///
+    /// # Errors
+    /// [`Error::Storage`].
+    pub fn open(directory: &Path) -> Result<Self> {
+        let profile = Profile::open(directory)?;
+        let mut db = Db::open(&profile.database())?;
+        let is_empty = db.read(|tx| {
+            Ok(!tx.query_row("SELECT EXISTS (SELECT 1 FROM identity)", [], |r| r.get::<_, bool>(0))?)
+        })?;
+        let vault = Vault::open(&profile.key(), is_empty)?;
+        let backoff = Backoff::default();
+        Ok(Self { profile, db, vault, online: None, backoff, follow: follow::Follow::default() })
+    }
+
+    /// Waits for this process's turn with the profile. `on_wait` is called once if that takes time.
+    ///
+    /// # Errors
+    /// [`Error::Storage`].
+    pub async fn lock(&self, on_wait: impl FnOnce()) -> Result<()> {
+        Ok(self.profile.lock(on_wait).await?)
+    }
+
+    /// Lets the next process have its turn.
+    ///
+    /// # Errors
+    /// [`Error::Storage`].
+    pub fn unlock(&self) -> Result<()> {
+        Ok(self.profile.unlock()?)
+    }
+
+    pub(crate) fn identity(&mut self) -> Result<Identity> {
+        let vault = &self.vault;
+        self.db.read(|tx| Identity::load(tx, vault))
+    }
+
+    /// Whether the profile has an account that is registered at its home.
+    ///
+    /// # Errors
+    /// [`Error::Storage`].
+    pub fn is_joined(&mut self) -> Result<bool> {
+        let vault = &self.vault;
+        self.db.read(|tx| Ok(Identity::find(tx, vault)?.is_some_and(|own| own.registered)))
+    }
+
+    /// Makes an account and registers it where `link` says. May be repeated after any failure: the
+    /// keys are kept from the first attempt, and the node knows a repeat.
+    ///
+    /// # Errors
+    /// [`Error::AlreadyJoined`], [`Error::Refused`], [`Error::Connection`].
+    pub async fn join(&mut self, link: &JoinLink, handle: Option<&Handle>) -> Result<Whoami> {
+        let now = clock::now();
+        let vault = &self.vault;
+        self.db.write(|tx| {
+            match Identity::find(tx, vault)? {
+                Some(own) if own.registered => {
+                    return Err(Error::AlreadyJoined { account: own.account.to_string() });
+                }
+                Some(own) => own.retarget(tx, vault, link, handle, now)?,
+                None => Identity::create(tx, vault, link, handle, now)?,
+            };
+            standing_invite(tx, now)?;
+            Ok(())
+        })?;
+        match self.sync().await? {
+            Synced::Online => self.whoami(),
+            Synced::Offline(error) => Err(error.into()),
+        }
+    }
+
+    /// Who this is.
+    ///
+    /// # Errors
+    /// [`Error::NotJoined`].
+    pub fn whoami(&mut self) -> Result<Whoami> {
+        let now = clock::now();
+        let vault = &self.vault;
+        self.db.write(|tx| {
+            let own = Identity::load(tx, vault)?;
+            if !own.registered {
+                return Err(Error::NotJoined);
+            }
+            let code = standing_invite(tx, now)?;
+            Ok(Whoami {
+                account: own.account,
+                device: format!("{}/{}", own.account, own.device),
+                handle: own.full_handle(),
+                node: own.home.clone(),
+                link: contact_link(&own, code),
+            })
+        })
+    }
+}
+
+/// The link by which others add `own` as a contact.
+pub(crate) fn contact_link(own: &Identity, code: InviteCode) -> ContactLink {
+    ContactLink {
+        account: own.account,
+        home: own.home.clone(),
+        backups: Vec::new(),
+        lookup_key: None,
+        code,
+        handle: own.full_handle().unwrap_or_default(),
+    }
+}
+
+/// The invite in the account's own link: for any number of uses, until it is revoked; then there
+/// is a new one.
+fn standing_invite(tx: &Transaction<'_>, now: u64) -> Result<InviteCode> {
+    let held: Option<[u8; 16]> = tx
+        .query_row(
+            "SELECT code FROM invite WHERE uses = 0 AND expires = 0 AND revoked = 0
+             ORDER BY created_at LIMIT 1",
+            [],
+            |row| blob(row, "code"),
+        )
+        .optional()?;
+    match held {
+        Some(code) => Ok(InviteCode(code)),
+        None => new_invite(tx, 0, 0, now),
+    }
+}
+
+/// Makes an invite; the home learns of it with the next sync.
+pub(crate) fn new_invite(
+    tx: &Transaction<'_>,
+    uses: u64,
+    expires: u64,
+    now: u64,
+) -> Result<InviteCode> {
+    let code = InviteCode(entropy::bytes());
+    tx.execute(
+        "INSERT INTO invite (code, uses, expires, created_at) VALUES (?1, ?2, ?3, ?4)",
+        params![code.0, uses as i64, expires as i64, now as i64],
+    )?;
+    Ok(code)
+}

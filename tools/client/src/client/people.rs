@@ -1,0 +1,413 @@
+//! Contacts, requests and invites, as commands use them.
+
+use postroad_proto::frame::{Records, RecordsGet};
+use postroad_proto::ids::{AccountId, Millis};
+use postroad_proto::link::{ContactLink, NodeLink};
+use postroad_proto::record::{Handle, HandleRecord};
+use postroad_proto::token::{DeliveryToken, InviteCode, Proof};
+use rusqlite::{Transaction, params};
+
+use super::{Client, contact_link, new_invite};
+use crate::clock;
+use crate::contacts::{self, Contact, NewContact, Phase, Verified};
+use crate::db::{blob, bool_of, unsigned};
+use crate::entropy;
+use crate::error::{ConnectionError, Error, Result};
+use crate::identity::{Identity, full_handle};
+use crate::outbox::NO_KEYS;
+use crate::requests;
+use crate::sync::keep_prekeys;
+use crate::vault::Vault;
+
+/// A contact as commands show it.
+#[derive(Debug, Clone)]
+pub struct ContactView {
+    /// The account.
+    pub account: AccountId,
+    /// The name given to it here.
+    pub name: String,
+    /// Whether the account's id came by a link that was handed over.
+    pub verified: bool,
+    /// Whether nothing of theirs is taken.
+    pub blocked: bool,
+    /// How far acquaintance has come.
+    pub phase: Phase,
+    /// `handle@node`, or empty.
+    pub handle: String,
+    /// The home.
+    pub home: NodeLink,
+    /// Why writing to them does not work yet; empty when it does.
+    pub reason: String,
+}
+
+/// An invite of ours.
+#[derive(Debug, Clone)]
+pub struct InviteView {
+    /// The link to hand over.
+    pub link: ContactLink,
+    /// How often it may be used; 0 for any number.
+    pub uses: u64,
+    /// Seconds since the Unix epoch; 0 for never.
+    pub expires: u64,
+    /// When it was made.
+    pub created_at: Millis,
+    /// Whether the home knows it, so that it can be used.
+    pub registered: bool,
+}
+
+impl From<Contact> for ContactView {
+    fn from(contact: Contact) -> Self {
+        let reason = match (&contact.error, contact.phase) {
+            (Some((_, detail)), _) => detail.clone(),
+            (None, Phase::Linked) => NO_KEYS.to_owned(),
+            _ => String::new(),
+        };
+        Self {
+            account: contact.account,
+            name: contact.name,
+            verified: contact.verified,
+            blocked: contact.blocked,
+            phase: contact.phase,
+            handle: contact.handle,
+            home: contact.home,
+            reason,
+        }
+    }
+}
+
+impl Client {
+    /// Runs `work` on the contact that `name` names, in one transaction.
+    fn with_contact<T>(
+        &mut self,
+        name: &str,
+        work: impl FnOnce(&Transaction<'_>, &Vault, &Identity, Contact) -> Result<T>,
+    ) -> Result<T> {
+        let vault = &self.vault;
+        self.db.write(|tx| {
+            let own = Identity::load(tx, vault)?;
+            let contact = contacts::resolve(tx, &own, name)?;
+            work(tx, vault, &own, contact)
+        })
+    }
+
+    /// All contacts but those who merely ask.
+    ///
+    /// # Errors
+    /// [`Error::Storage`].
+    pub fn contacts(&mut self) -> Result<Vec<ContactView>> {
+        self.list(|contact| contact.phase != Phase::Asking)
+    }
+
+    /// Those who ask to write.
+    ///
+    /// # Errors
+    /// [`Error::Storage`].
+    pub fn requests(&mut self) -> Result<Vec<ContactView>> {
+        self.list(|contact| contact.phase == Phase::Asking && !contact.blocked)
+    }
+
+    fn list(&mut self, wanted: impl Fn(&Contact) -> bool) -> Result<Vec<ContactView>> {
+        let all = self.db.read(contacts::all)?;
+        Ok(all.into_iter().filter(wanted).map(ContactView::from).collect())
+    }
+
+    /// The contact that a name, handle or id stands for.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::Yourself`].
+    pub fn contact(&mut self, name: &str) -> Result<ContactView> {
+        self.with_contact(name, |_, _, _, contact| Ok(contact.into()))
+    }
+
+    /// Adds a contact from a link alone, without any connection; the next sync fetches their keys.
+    ///
+    /// # Errors
+    /// [`Error::Yourself`], [`Error::NameTaken`], [`Error::WrongNetwork`].
+    pub fn add_link(&mut self, link: &ContactLink, name: Option<&str>) -> Result<ContactView> {
+        let now = clock::now();
+        let vault = &self.vault;
+        self.db.write(|tx| {
+            let own = Identity::load(tx, vault)?;
+            if link.account == own.account {
+                return Err(Error::Yourself);
+            }
+            if link.home.network != own.network {
+                return Err(Error::WrongNetwork {
+                    expected: own.network.to_string(),
+                    got: link.home.network.to_string(),
+                });
+            }
+            let contact = match contacts::find(tx, &link.account)? {
+                Some(contact) => contact,
+                None => insert(tx, &own, link.account, name, Phase::Linked, &link.home, &link.handle, now)?,
+            };
+            if let Some(name) = name {
+                contacts::rename(tx, &contact.account, name)?;
+            }
+            refresh(tx, vault, &own, &contact, link, now)?;
+            Ok(contacts::get(tx, &link.account)?.into())
+        })
+    }
+
+    /// Adds a contact by handle. They are asked with the first text that is sent to them.
+    ///
+    /// # Errors
+    /// [`Error::Connection`], [`Error::Refused`] with NOT_FOUND, [`Error::NameTaken`].
+    pub async fn add_handle(&mut self, full: &str, name: Option<&str>) -> Result<ContactView> {
+        let own = self.identity()?;
+        let (handle, node) = parse_handle(full)?;
+        if own.full_handle().as_deref() == Some(full) {
+            return Err(Error::Yourself);
+        }
+        let node = match node.parse() {
+            Ok(id) => id,
+            Err(_) if node == own.home.name => own.home.node,
+            Err(_) => {
+                return Err(Error::NotFound { what: "node", name: node.to_owned() });
+            }
+        };
+        let Some(online) = self.online.as_mut() else { return Err(ConnectionError::Closed.into()) };
+        let get = |request| {
+            let proof = Proof { handle: Some(handle.clone()), ..Proof::default() };
+            let handle = Some(handle.clone());
+            RecordsGet { request, node, account: None, handle, proof }.into()
+        };
+        let records: Records = online
+            .ask("to look up the handle", get)
+            .await?
+            .ok_or_else(|| ConnectionError::Protocol("a look-up without records".into()))?;
+        let bound = bound_handle(&own, &records, full)?;
+        if bound.account == own.account {
+            return Err(Error::Yourself);
+        }
+        let (account, now) = (bound.account, clock::now());
+        let home = NodeLink { node, ..own.home.clone() };
+        self.db.write(|tx| {
+            let contact = match contacts::find(tx, &account)? {
+                Some(contact) => contact,
+                None => insert(tx, &own, account, name, Phase::Stranger, &home, &full_handle(&bound), now)?,
+            };
+            if let Some(name) = name {
+                contacts::rename(tx, &account, name)?;
+            }
+            let handle = records.handle.as_ref();
+            let verified =
+                Verified::check(&account, &own.network, &records.record, &records.devices, handle)?;
+            contacts::store_records(tx, &contact, &own.network, &verified)?;
+            if contact.phase == Phase::Stranger {
+                let list = records.devices.open(&own.network)?;
+                keep_prekeys(tx, &own.network, &account, &list, &records.fallback)?;
+            }
+            Ok(contacts::get(tx, &account)?.into())
+        })
+    }
+
+    /// Redeems a link that was just added, if there is a connection. A settled refusal removes a
+    /// contact that nothing was exchanged with yet, and is the error.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] when the link cannot be used.
+    pub async fn redeem_link(&mut self, account: &AccountId) -> Result<ContactView> {
+        let contact = self.db.read(|tx| contacts::get(tx, account))?;
+        if contact.phase != Phase::Linked || self.online.is_none() {
+            return Ok(contact.into());
+        }
+        self.redeem(&contact).await?;
+        let contact = self.db.read(|tx| contacts::get(tx, account))?;
+        let Some((code, detail)) = contact.error.clone() else { return Ok(contact.into()) };
+        self.db.write(|tx| {
+            tx.execute(
+                "DELETE FROM contact WHERE account = ?1
+                 AND NOT EXISTS (SELECT 1 FROM message WHERE message.chat = contact.chat)",
+                [account.0],
+            )?;
+            Ok(())
+        })?;
+        let detail = detail.split_once(": ").map_or(String::new(), |(_, why)| why.to_owned());
+        Err(Error::Refused { what: "the contact's link", code, detail, retry_after: 0 })
+    }
+
+    /// Gives a contact another name.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::NameTaken`], [`Error::BadName`].
+    pub fn rename(&mut self, contact: &str, name: &str) -> Result<ContactView> {
+        self.with_contact(contact, |tx, _, _, contact| {
+            contacts::rename(tx, &contact.account, name)?;
+            Ok(contacts::get(tx, &contact.account)?.into())
+        })
+    }
+
+    /// Blocks a contact or somebody who asks. The home is told with the next sync.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub fn block(&mut self, contact: &str) -> Result<ContactView> {
+        self.with_contact(contact, |tx, _, own, contact| {
+            requests::block(tx, own, &contact, clock::now())?;
+            Ok(contacts::get(tx, &contact.account)?.into())
+        })
+    }
+
+    /// Accepts a request.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] when there is none of that name.
+    pub fn accept(&mut self, contact: &str) -> Result<ContactView> {
+        self.with_contact(contact, |tx, vault, own, contact| {
+            requests::accept(tx, vault, own, &contact, clock::now())?;
+            Ok(contacts::get(tx, &contact.account)?.into())
+        })
+    }
+
+    /// Forgets a request; nothing is said.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] when there is none of that name.
+    pub fn ignore(&mut self, contact: &str) -> Result<ContactView> {
+        self.with_contact(contact, |tx, _, _, contact| {
+            requests::ignore(tx, &contact)?;
+            Ok(contact.into())
+        })
+    }
+
+    /// Makes a link of one's own for `uses` uses (0: any number) until `expires` (seconds, 0:
+    /// never). The home learns of it with the next sync.
+    ///
+    /// # Errors
+    /// [`Error::NotJoined`].
+    pub fn create_invite(&mut self, uses: u64, expires: u64) -> Result<ContactLink> {
+        let now = clock::now();
+        let vault = &self.vault;
+        self.db.write(|tx| {
+            let own = Identity::load(tx, vault)?;
+            Ok(contact_link(&own, new_invite(tx, uses, expires, now)?))
+        })
+    }
+
+    /// All links of one's own that were not revoked.
+    ///
+    /// # Errors
+    /// [`Error::NotJoined`].
+    pub fn invites(&mut self) -> Result<Vec<InviteView>> {
+        let vault = &self.vault;
+        self.db.read(|tx| {
+            let own = Identity::load(tx, vault)?;
+            let mut query =
+                tx.prepare("SELECT * FROM invite WHERE revoked = 0 ORDER BY created_at")?;
+            let rows = query.query_map([], |row| {
+                Ok(InviteView {
+                    link: contact_link(&own, InviteCode(blob(row, "code")?)),
+                    uses: unsigned(row, "uses")?,
+                    expires: unsigned(row, "expires")?,
+                    created_at: unsigned(row, "created_at")?,
+                    registered: bool_of(row, "registered")?,
+                })
+            })?;
+            Ok(rows.collect::<rusqlite::Result<_>>()?)
+        })
+    }
+
+    /// Takes a link of one's own back; the home learns of it with the next sync.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub fn revoke_invite(&mut self, link: &ContactLink) -> Result<()> {
+        self.db.write(|tx| {
+            let sql = "UPDATE invite SET revoked = 1 WHERE code = ?1";
+            match tx.execute(sql, [link.code.0])? {
+                0 => Err(Error::NotFound { what: "invite of that", name: "link".to_owned() }),
+                _ => Ok(()),
+            }
+        })
+    }
+}
+
+#[allow(clippy::too_many_arguments, reason = "one column each")]
+fn insert(
+    tx: &Transaction<'_>,
+    own: &Identity,
+    account: AccountId,
+    name: Option<&str>,
+    phase: Phase,
+    home: &NodeLink,
+    handle: &str,
+    now: Millis,
+) -> Result<Contact> {
+    let name = match name {
+        Some(name) => {
+            contacts::check_name(tx, name, &account)?;
+            name.to_owned()
+        }
+        None => contacts::free_name(tx, handle, &account)?,
+    };
+    let verified = phase == Phase::Linked;
+    let new = NewContact { account, name: &name, phase, verified, home, handle };
+    contacts::insert(tx, own, &new, now)
+}
+
+/// What a link means for a contact that is there: it is verified, unblocked, and if we cannot write
+/// to them yet, the invite in it is to be redeemed.
+fn refresh(
+    tx: &Transaction<'_>,
+    vault: &Vault,
+    own: &Identity,
+    contact: &Contact,
+    link: &ContactLink,
+    now: Millis,
+) -> Result<()> {
+    tx.execute(
+        "UPDATE contact SET verified = 1, error = NULL, error_detail = '', tries = 0,
+         next_try = 0 WHERE account = ?1",
+        [contact.account.0],
+    )?;
+    if contact.blocked {
+        // The old token was dropped for good; they get another one.
+        tx.execute(
+            "UPDATE contact SET blocked = 0, token_number = token_number + 1, token_registered = 0,
+             card_known = 0 WHERE account = ?1",
+            [contact.account.0],
+        )?;
+    }
+    if contact.phase == Phase::Asking {
+        return requests::accept(tx, vault, own, contact, now);
+    }
+    if contact.phase != Phase::Ready {
+        let token = DeliveryToken(entropy::bytes());
+        let same = contact.invite.as_ref() == Some(&link.code);
+        let token = contact.token.clone().filter(|_| same).unwrap_or(token);
+        tx.execute(
+            "UPDATE contact SET phase = ?2, invite = ?3, token = ?4, home = ?5 WHERE account = ?1",
+            params![
+                contact.account.0,
+                Phase::Linked as i64,
+                link.code.0,
+                token.0,
+                link.home.to_string()
+            ],
+        )?;
+    }
+    Ok(())
+}
+
+/// `handle@node` in its two parts.
+fn parse_handle(full: &str) -> Result<(Handle, &str)> {
+    let wrong = || Error::NotFound { what: "contact link or handle like", name: full.to_owned() };
+    let (handle, node) = full.split_once('@').ok_or_else(wrong)?;
+    Ok((handle.parse().map_err(|_| wrong())?, node))
+}
+
+/// The binding of the handle that was asked for, as its node signed it.
+fn bound_handle(own: &Identity, records: &Records, full: &str) -> Result<HandleRecord> {
+    let wrong = |why: &str| Error::untrusted("the answer to the look-up", why);
+    let signed = records.handle.as_ref().ok_or_else(|| wrong("it names no handle"))?;
+    let bound = signed.open(&own.network)?;
+    let (handle, _) = parse_handle(full)?;
+    if bound.handle != handle {
+        return Err(wrong("it is another handle's"));
+    }
+    if bound.node != records.record.open(&own.network)?.home {
+        return Err(wrong("the account is homed elsewhere"));
+    }
+    Ok(bound)
+}

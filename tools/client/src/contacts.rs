@@ -1,0 +1,434 @@
+//! Contacts: who they are, how they are reached, and how far acquaintance has come.
+
+use postroad_proto::codec;
+use postroad_proto::content;
+use postroad_proto::error::ErrorCode;
+use postroad_proto::ids::{AccountId, ConversationId, Millis, NodeId};
+use postroad_proto::link::NodeLink;
+use postroad_proto::network::Network;
+use postroad_proto::record::{AccountRecord, DeviceList, HandleRecord};
+use postroad_proto::signed::Signed;
+use postroad_proto::token::{DeliveryToken, InviteCode, redeemed_label};
+use rusqlite::{OptionalExtension, Row, Transaction, params};
+
+use crate::db::{blob, bool_of, unsigned};
+use crate::error::{Error, Result, StorageError};
+use crate::events::{self, Event};
+use crate::identity::{self, Identity, full_handle};
+
+/// Longest name a contact may be given, characters.
+const MAX_NAME: usize = 64;
+
+/// How far acquaintance has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Added from a link that is not redeemed yet.
+    Linked,
+    /// Found by handle; nothing was sent yet.
+    Stranger,
+    /// Our request is on its way and not accepted yet.
+    Requested,
+    /// Both can write.
+    Ready,
+    /// Asks to write to us.
+    Asking,
+}
+
+impl Phase {
+    const ALL: [Self; 5] =
+        [Self::Linked, Self::Stranger, Self::Requested, Self::Ready, Self::Asking];
+
+    /// As commands print it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Linked => "linked",
+            Self::Stranger => "stranger",
+            Self::Requested => "requested",
+            Self::Ready => "ready",
+            Self::Asking => "asking",
+        }
+    }
+}
+
+/// A contact as stored.
+#[derive(Debug, Clone)]
+pub(crate) struct Contact {
+    pub(crate) account: AccountId,
+    pub(crate) chat: ConversationId,
+    pub(crate) name: String,
+    pub(crate) phase: Phase,
+    pub(crate) verified: bool,
+    pub(crate) blocked: bool,
+    pub(crate) home: NodeLink,
+    pub(crate) handle: String,
+    pub(crate) invite: Option<InviteCode>,
+    pub(crate) token: Option<DeliveryToken>,
+    pub(crate) token_label: Option<[u8; 8]>,
+    pub(crate) record: Option<Signed<AccountRecord>>,
+    pub(crate) devices: Option<Signed<DeviceList>>,
+    pub(crate) sends_receipts: bool,
+    /// They have used the token in our card, so they have it.
+    pub(crate) card_known: bool,
+    pub(crate) token_number: u32,
+    pub(crate) token_registered: bool,
+    pub(crate) request: Option<(NodeId, [u8; 16])>,
+    /// What ended the attempt to reach them.
+    pub(crate) error: Option<(ErrorCode, String)>,
+    pub(crate) tries: u32,
+    pub(crate) next_try: Millis,
+}
+
+impl Contact {
+    fn from_row(row: &Row<'_>) -> Result<Self> {
+        let home: String = row.get("home")?;
+        let phase: u8 = row.get("phase")?;
+        let secret = |column| -> Result<Option<[u8; 16]>> {
+            let bytes: Option<Vec<u8>> = row.get(column)?;
+            let wrong = |_| StorageError::Value("token");
+            Ok(bytes.map(TryInto::try_into).transpose().map_err(wrong)?)
+        };
+        let label: Option<Vec<u8>> = row.get("token_label")?;
+        let origin: Option<Vec<u8>> = row.get("origin")?;
+        let origin = origin.and_then(|bytes| NodeId::from_slice(&bytes));
+        let error: Option<i64> = row.get("error")?;
+        let error = error.map(|n| ErrorCode::from_number(n.unsigned_abs()));
+        let detail: String = row.get("error_detail")?;
+        Ok(Self {
+            account: AccountId(blob(row, "account")?),
+            chat: ConversationId(blob(row, "chat")?),
+            name: row.get("name")?,
+            phase: *Phase::ALL.get(usize::from(phase)).ok_or(StorageError::Value("contact"))?,
+            verified: bool_of(row, "verified")?,
+            blocked: bool_of(row, "blocked")?,
+            home: home.parse()?,
+            handle: row.get("handle")?,
+            invite: secret("invite")?.map(InviteCode),
+            token: secret("token")?.map(DeliveryToken),
+            token_label: label.and_then(|bytes| bytes.try_into().ok()),
+            record: identity::signed(row, "record")?,
+            devices: identity::signed(row, "devices")?,
+            sends_receipts: bool_of(row, "sends_receipts")?,
+            card_known: bool_of(row, "card_known")?,
+            token_number: row.get("token_number")?,
+            token_registered: bool_of(row, "token_registered")?,
+            request: origin.zip(secret("tag")?),
+            error: error.map(|code| (code, detail)),
+            tries: row.get("tries")?,
+            next_try: unsigned(row, "next_try")?,
+        })
+    }
+
+    /// The token that our card gives them.
+    pub(crate) fn given_token(&self, own: &Identity) -> DeliveryToken {
+        DeliveryToken::derive(own.tokens(), &self.account, self.token_number)
+    }
+
+    /// Labels of all tokens that they may use: those that cards gave, and one of their own choice.
+    pub(crate) fn all_labels(&self, own: &Identity) -> Vec<[u8; 8]> {
+        let given = (0..=self.token_number).map(|number| {
+            let token = DeliveryToken::derive(own.tokens(), &self.account, number);
+            redeemed_label(&token.hash())
+        });
+        given.chain(self.token_label).collect()
+    }
+
+    /// The label of [`Self::given_token`].
+    pub(crate) fn given_label(&self, own: &Identity) -> [u8; 8] {
+        redeemed_label(&self.given_token(own).hash())
+    }
+
+    /// Their devices; verified when they were stored.
+    pub(crate) fn device_list(&self, network: &Network) -> Result<Option<DeviceList>> {
+        Ok(self.devices.as_ref().map(|signed| signed.open(network)).transpose()?)
+    }
+
+    /// Nodes that may take custody for them.
+    pub(crate) fn custodians(&self, network: &Network) -> Result<Vec<NodeId>> {
+        let mut nodes = vec![self.home.node];
+        if let Some(record) = &self.record {
+            let record = record.open(network)?;
+            nodes.push(record.home);
+            nodes.extend(record.backups);
+        }
+        Ok(nodes)
+    }
+
+    /// Whether mail to them can be sealed as an ordinary message.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.phase == Phase::Ready && self.token.is_some() && self.devices.is_some()
+    }
+}
+
+/// A contact to be stored.
+pub(crate) struct NewContact<'a> {
+    pub(crate) account: AccountId,
+    pub(crate) name: &'a str,
+    pub(crate) phase: Phase,
+    pub(crate) verified: bool,
+    pub(crate) home: &'a NodeLink,
+    pub(crate) handle: &'a str,
+}
+
+/// Stores a new contact.
+pub(crate) fn insert(
+    tx: &Transaction<'_>,
+    own: &Identity,
+    new: &NewContact<'_>,
+    now: Millis,
+) -> Result<Contact> {
+    tx.execute(
+        "INSERT INTO contact (account, chat, name, phase, verified, home, handle, created_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        params![
+            new.account.0,
+            content::conversation(&own.account, &new.account).0,
+            new.name,
+            new.phase as i64,
+            new.verified,
+            new.home.to_string(),
+            new.handle,
+            now as i64
+        ],
+    )?;
+    events::record(tx, now, &Event::Contact { account: new.account })?;
+    get(tx, &new.account)
+}
+
+pub(crate) fn find(tx: &Transaction<'_>, account: &AccountId) -> Result<Option<Contact>> {
+    tx.prepare_cached("SELECT * FROM contact WHERE account = ?1")?
+        .query_row([account.0], |row| Ok(Contact::from_row(row)))
+        .optional()?
+        .transpose()
+}
+
+pub(crate) fn get(tx: &Transaction<'_>, account: &AccountId) -> Result<Contact> {
+    find(tx, account)?
+        .ok_or_else(|| Error::NotFound { what: "contact", name: account.to_string() })
+}
+
+/// All, by name.
+pub(crate) fn all(tx: &Transaction<'_>) -> Result<Vec<Contact>> {
+    let mut query = tx.prepare_cached("SELECT * FROM contact ORDER BY name")?;
+    let rows = query.query_map([], |row| Ok(Contact::from_row(row)))?;
+    rows.map(|row| row?).collect()
+}
+
+/// The contact that `text` names: a name that was given, a handle, or an id.
+pub(crate) fn resolve(tx: &Transaction<'_>, own: &Identity, text: &str) -> Result<Contact> {
+    let mut query =
+        tx.prepare_cached("SELECT * FROM contact WHERE name = ?1 OR handle = ?1 ORDER BY name = ?1 DESC")?;
+    let named = query.query_row([text], |row| Ok(Contact::from_row(row))).optional()?;
+    if let Some(contact) = named {
+        return contact;
+    }
+    let account = text.parse::<AccountId>().ok();
+    if account == Some(own.account) || own.full_handle().as_deref() == Some(text) {
+        return Err(Error::Yourself);
+    }
+    let contact = match account {
+        Some(account) => find(tx, &account)?,
+        None => None,
+    };
+    contact.ok_or_else(|| Error::NotFound { what: "contact", name: text.to_owned() })
+}
+
+/// Whether `name` may be used, and for nobody but `account`.
+pub(crate) fn check_name(tx: &Transaction<'_>, name: &str, account: &AccountId) -> Result<()> {
+    let bad = |why| Err(Error::BadName(name.chars().take(MAX_NAME).collect(), why));
+    if name.trim().is_empty() || name.trim() != name {
+        return bad("it is empty or begins or ends with a space");
+    }
+    if name.chars().count() > MAX_NAME {
+        return bad("it has more than 64 characters");
+    }
+    if name.chars().any(char::is_control) {
+        return bad("it contains control characters");
+    }
+    if name.parse::<AccountId>().is_ok() || name.starts_with("postroad:") {
+        return bad("it looks like an id or a link");
+    }
+    let holder: Option<Vec<u8>> = tx
+        .query_row("SELECT account FROM contact WHERE name = ?1", [name], |row| row.get(0))
+        .optional()?;
+    match holder {
+        Some(holder) if holder != account.0 => Err(Error::NameTaken(name.to_owned())),
+        _ => Ok(()),
+    }
+}
+
+/// A free name for a contact who was given none: what the handle proposes, or the id's beginning.
+pub(crate) fn free_name(tx: &Transaction<'_>, handle: &str, account: &AccountId) -> Result<String> {
+    let proposed = handle.split('@').next().unwrap_or_default();
+    let base = match check_name(tx, proposed, account) {
+        Err(Error::BadName(..)) => account.to_string().chars().take(8).collect(),
+        _ => proposed.to_owned(),
+    };
+    let mut name = base.clone();
+    let mut number = 2;
+    while check_name(tx, &name, account).is_err() {
+        name = format!("{base}-{number}");
+        number += 1;
+    }
+    Ok(name)
+}
+
+/// Renames.
+pub(crate) fn rename(tx: &Transaction<'_>, account: &AccountId, name: &str) -> Result<()> {
+    check_name(tx, name, account)?;
+    tx.execute("UPDATE contact SET name = ?2 WHERE account = ?1", params![account.0, name])?;
+    Ok(())
+}
+
+pub(crate) fn set_phase(tx: &Transaction<'_>, account: &AccountId, phase: Phase) -> Result<()> {
+    let mut update = tx.prepare_cached("UPDATE contact SET phase = ?2 WHERE account = ?1")?;
+    update.execute(params![account.0, phase as i64])?;
+    Ok(())
+}
+
+/// Notes that reaching them failed: for good with `settled`, else until `next_try`.
+pub(crate) fn note_failure(
+    tx: &Transaction<'_>,
+    account: &AccountId,
+    code: ErrorCode,
+    detail: &str,
+    settled: bool,
+    next_try: Millis,
+) -> Result<()> {
+    tx.execute(
+        "UPDATE contact SET error = ?2, error_detail = ?3, tries = tries + 1, next_try = ?4
+         WHERE account = ?1",
+        params![
+            account.0,
+            settled.then_some(code.number() as i64),
+            format!("{code}: {detail}"),
+            next_try as i64
+        ],
+    )?;
+    Ok(())
+}
+
+/// Records of a contact, verified to be `account`'s own and to belong together.
+pub(crate) struct Verified<'a> {
+    pub(crate) record: &'a Signed<AccountRecord>,
+    pub(crate) devices: &'a Signed<DeviceList>,
+    pub(crate) handle: Option<&'a Signed<HandleRecord>>,
+    home: NodeId,
+    hints: Vec<String>,
+    full_handle: Option<String>,
+}
+
+impl<'a> Verified<'a> {
+    /// Checks all signatures and that nothing is somebody else's.
+    pub(crate) fn check(
+        account: &AccountId,
+        network: &Network,
+        record: &'a Signed<AccountRecord>,
+        devices: &'a Signed<DeviceList>,
+        handle: Option<&'a Signed<HandleRecord>>,
+    ) -> Result<Self> {
+        let opened = record.open(network)?;
+        let list = devices.open(network)?;
+        if opened.account != *account || list.account != *account {
+            return Err(Error::untrusted("a contact's record", "it is another account's"));
+        }
+        if opened.devices != devices.hash() {
+            let why = "record and device list do not belong together";
+            return Err(Error::untrusted("a contact's record", why));
+        }
+        let full = match handle {
+            Some(signed) => {
+                let handle = signed.open(network)?;
+                (handle.account == *account && handle.node == opened.home)
+                    .then(|| full_handle(&handle))
+            }
+            None => None,
+        };
+        Ok(Self {
+            record,
+            devices,
+            handle: handle.filter(|_| full.is_some()),
+            home: opened.home,
+            hints: opened.hints,
+            full_handle: full,
+        })
+    }
+}
+
+/// Stores records that are newer than what is held; older ones change nothing.
+pub(crate) fn store_records(
+    tx: &Transaction<'_>,
+    contact: &Contact,
+    network: &Network,
+    new: &Verified<'_>,
+) -> Result<()> {
+    if let Some(held) = &contact.record {
+        let (held, new) = (held.open(network)?, new.record.open(network)?);
+        if (new.epoch, new.seq) < (held.epoch, held.seq) {
+            return Ok(());
+        }
+    }
+    let mut home = contact.home.clone();
+    if home.node != new.home {
+        home.node = new.home;
+        home.name.clear();
+        home.addresses.clear();
+    }
+    for hint in &new.hints {
+        if !home.addresses.contains(hint) {
+            home.addresses.push(hint.clone());
+        }
+    }
+    tx.execute(
+        "UPDATE contact SET record = ?2, devices = ?3, home = ?4,
+         handle_record = coalesce(?5, handle_record), handle = coalesce(?6, handle)
+         WHERE account = ?1",
+        params![
+            contact.account.0,
+            codec::encode(new.record)?,
+            codec::encode(new.devices)?,
+            home.to_string(),
+            new.handle.map(codec::encode).transpose()?,
+            new.full_handle
+        ],
+    )?;
+    Ok(())
+}
+
+/// Stores the token for writing to them.
+pub(crate) fn store_token(
+    tx: &Transaction<'_>,
+    account: &AccountId,
+    token: &DeliveryToken,
+    sends_receipts: bool,
+) -> Result<()> {
+    tx.execute(
+        "UPDATE contact SET token = ?2, sends_receipts = ?3, error = NULL, error_detail = '',
+         tries = 0, next_try = 0 WHERE account = ?1",
+        params![account.0, token.0, sends_receipts],
+    )?;
+    Ok(())
+}
+
+/// Notes under which token they write.
+pub(crate) fn store_label(
+    tx: &Transaction<'_>,
+    account: &AccountId,
+    label: [u8; 8],
+    is_given: bool,
+) -> Result<()> {
+    tx.execute(
+        "UPDATE contact SET token_label = ?2, card_known = max(card_known, ?3) WHERE account = ?1",
+        params![account.0, label, is_given],
+    )?;
+    Ok(())
+}
+
+/// Whether `label` is that of a token which our card gave to somebody.
+pub(crate) fn holder_of(
+    tx: &Transaction<'_>,
+    own: &Identity,
+    label: &[u8; 8],
+) -> Result<Option<AccountId>> {
+    let holder = all(tx)?.into_iter().find(|contact| contact.given_label(own) == *label);
+    Ok(holder.map(|contact| contact.account))
+}

@@ -1,0 +1,244 @@
+//! The order of a conversation: sequence numbers and hashes, ours and theirs. P3.
+
+use postroad_proto::content::{Message, short_hash};
+use postroad_proto::ids::{ConversationId, DeviceNumber};
+use rusqlite::{OptionalExtension, Transaction, params};
+use serde_bytes::ByteArray;
+
+use crate::db::unsigned;
+use crate::e2e::DeviceAddress;
+use crate::error::Result;
+
+/// Hashes of a sender's newest messages that are kept for comparing; ranges stay for ever.
+const HASHES_KEPT: u64 = 1000;
+/// Ranges that one receipt names; with more gaps than this the oldest are left out.
+const MAX_RANGES: usize = 256;
+
+/// Where the next message of this device goes: its number, and the hash of the one before.
+pub(crate) fn next_own(
+    tx: &Transaction<'_>,
+    chat: &ConversationId,
+) -> Result<(u64, Option<ByteArray<16>>)> {
+    let last = tx
+        .prepare_cached("SELECT seq, hash FROM own_chain WHERE chat = ?1")?
+        .query_row([chat.0], |row| {
+            Ok((unsigned(row, "seq")?, crate::db::blob::<16>(row, "hash")?))
+        })
+        .optional()?;
+    Ok(match last {
+        Some((seq, hash)) => (seq + 1, Some(ByteArray::new(hash))),
+        None => (1, None),
+    })
+}
+
+/// This device's message has taken its place.
+pub(crate) fn sent(
+    tx: &Transaction<'_>,
+    chat: &ConversationId,
+    seq: u64,
+    plaintext: &[u8],
+) -> Result<()> {
+    tx.prepare_cached("INSERT OR REPLACE INTO own_chain (chat, seq, hash) VALUES (?1, ?2, ?3)")?
+        .execute(params![chat.0, seq as i64, short_hash(plaintext).as_slice()])?;
+    Ok(())
+}
+
+/// What taking a message into its sender's sequence showed.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// It fits what is there.
+    Fits,
+    /// Its number was already taken by another message.
+    Taken,
+    /// It does not name the message before it, or the one after does not name it.
+    Broken,
+}
+
+/// Takes a message into its sender's sequence.
+pub(crate) fn received(
+    tx: &Transaction<'_>,
+    chat: &ConversationId,
+    sender: DeviceAddress,
+    message: &Message,
+    plaintext: &[u8],
+) -> Result<Place> {
+    if !extend_ranges(tx, chat, sender, message.seq)? {
+        return Ok(Place::Taken);
+    }
+    let hash = short_hash(plaintext);
+    let previous = message.previous.as_ref().map(|hash| hash.as_slice());
+    tx.prepare_cached("INSERT OR REPLACE INTO peer_chain VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?
+        .execute(params![
+            chat.0,
+            sender.0.0,
+            sender.1,
+            message.seq as i64,
+            hash.as_slice(),
+            previous
+        ])?;
+    let at = |seq: u64, column: &str| -> Result<Option<Option<Vec<u8>>>> {
+        let sql = format!(
+            "SELECT {column} FROM peer_chain
+             WHERE chat = ?1 AND account = ?2 AND device = ?3 AND seq = ?4"
+        );
+        let mut query = tx.prepare_cached(&sql)?;
+        let key = params![chat.0, sender.0.0, sender.1, seq as i64];
+        Ok(query.query_row(key, |row| row.get(0)).optional()?)
+    };
+    let before = at(message.seq - 1, "hash")?.flatten();
+    let after = at(message.seq + 1, "previous")?;
+    let fits_before = before.is_none_or(|before| previous == Some(before.as_slice()));
+    let fits_after = after.is_none_or(|after| after.as_deref() == Some(hash.as_slice()));
+    tx.prepare_cached(
+        "DELETE FROM peer_chain WHERE chat = ?1 AND account = ?2 AND device = ?3 AND seq < ?4",
+    )?
+    .execute(params![
+        chat.0,
+        sender.0.0,
+        sender.1,
+        message.seq.saturating_sub(HASHES_KEPT) as i64
+    ])?;
+    Ok(if fits_before && fits_after { Place::Fits } else { Place::Broken })
+}
+
+/// Adds `seq` to what was received. False when it was there.
+fn extend_ranges(
+    tx: &Transaction<'_>,
+    chat: &ConversationId,
+    sender: DeviceAddress,
+    seq: u64,
+) -> Result<bool> {
+    let key = (chat.0, sender.0.0, sender.1);
+    // Ranges that hold the number or touch it.
+    let mut query = tx.prepare_cached(
+        "SELECT first, last FROM received
+         WHERE chat = ?1 AND account = ?2 AND device = ?3 AND first <= ?4 + 1 AND last >= ?4 - 1",
+    )?;
+    let touching = query
+        .query_map(params![key.0, key.1, key.2, seq as i64], |row| {
+            Ok((unsigned(row, "first")?, unsigned(row, "last")?))
+        })?
+        .collect::<rusqlite::Result<Vec<_>>>()?;
+    if touching.iter().any(|(first, last)| (*first..=*last).contains(&seq)) {
+        return Ok(false);
+    }
+    let first = touching.iter().map(|range| range.0).min().unwrap_or(seq).min(seq);
+    let last = touching.iter().map(|range| range.1).max().unwrap_or(seq).max(seq);
+    let mut delete = tx.prepare_cached(
+        "DELETE FROM received WHERE chat = ?1 AND account = ?2 AND device = ?3 AND first = ?4",
+    )?;
+    for (old, _) in &touching {
+        delete.execute(params![key.0, key.1, key.2, *old as i64])?;
+    }
+    tx.prepare_cached("INSERT INTO received VALUES (?1, ?2, ?3, ?4, ?5)")?
+        .execute(params![key.0, key.1, key.2, first as i64, last as i64])?;
+    Ok(true)
+}
+
+/// Everything received from a device, as a receipt names it.
+pub(crate) fn ranges(
+    tx: &Transaction<'_>,
+    chat: &ConversationId,
+    sender: DeviceAddress,
+) -> Result<Vec<(u64, u64)>> {
+    let mut query = tx.prepare_cached(
+        "SELECT first, last FROM received WHERE chat = ?1 AND account = ?2 AND device = ?3
+         ORDER BY first DESC LIMIT ?4",
+    )?;
+    let key = params![chat.0, sender.0.0, sender.1, MAX_RANGES as i64];
+    let mut ranges = query
+        .query_map(key, |row| Ok((unsigned(row, "first")?, unsigned(row, "last")?)))?
+        .collect::<rusqlite::Result<Vec<_>>>()?;
+    ranges.reverse();
+    Ok(ranges)
+}
+
+/// How many messages directly before `seq` are missing now.
+pub(crate) fn missing_before(
+    tx: &Transaction<'_>,
+    chat: &ConversationId,
+    sender: (&[u8; 32], DeviceNumber),
+    seq: u64,
+) -> Result<u64> {
+    let mut query = tx.prepare_cached(
+        "SELECT first, coalesce((SELECT max(last) FROM received AS lower
+             WHERE lower.chat = ?1 AND lower.account = ?2 AND lower.device = ?3
+             AND lower.last < received.first), 0) AS before
+         FROM received WHERE chat = ?1 AND account = ?2 AND device = ?3
+         AND first <= ?4 AND last >= ?4",
+    )?;
+    let found = query
+        .query_row(params![chat.0, sender.0, sender.1, seq as i64], |row| {
+            Ok((unsigned(row, "first")?, unsigned(row, "before")?))
+        })
+        .optional()?;
+    // Only the first of a range has a gap before it.
+    Ok(found.filter(|(first, _)| *first == seq).map_or(0, |(first, before)| first - before - 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use postroad_proto::content::{Sender, kind};
+    use postroad_proto::ids::{AccountId, MessageId};
+
+    use super::*;
+    use crate::testing;
+
+    const CHAT: ConversationId = ConversationId([1; 16]);
+    const SENDER: DeviceAddress = (AccountId([2; 32]), 1);
+
+    fn message(seq: u64, before: Option<&Message>) -> Message {
+        Message {
+            id: MessageId([seq as u8; 16]),
+            conversation: CHAT,
+            seq,
+            previous: before.map(|m| short_hash(&m.encode().unwrap())),
+            lowest_kept: 1,
+            sent_at: 0,
+            sender: Sender {
+                account: SENDER.0,
+                device: SENDER.1,
+                devices: ByteArray::new([0; 16]),
+            },
+            card: None,
+            kind: kind::TEXT,
+            content: Vec::new().into(),
+        }
+    }
+
+    #[test]
+    fn a_gap_is_visible_until_it_is_filled_and_a_broken_chain_is_noticed() {
+        let (mut db, _) = testing::database();
+        let one = message(1, None);
+        let two = message(2, Some(&one));
+        let three = message(3, Some(&two));
+        let forged = message(4, Some(&one));
+        db.write(|tx| {
+            let take = |m: &Message| received(tx, &CHAT, SENDER, m, &m.encode().unwrap()).unwrap();
+            let missing = |seq| missing_before(tx, &CHAT, (&SENDER.0.0, 1), seq).unwrap();
+            assert_eq!(take(&one), Place::Fits);
+            assert_eq!(take(&three), Place::Fits);
+            assert_eq!((missing(1), missing(3)), (0, 1));
+            assert_eq!(ranges(tx, &CHAT, SENDER)?, [(1, 1), (3, 3)]);
+            assert_eq!(take(&two), Place::Fits);
+            assert_eq!(missing(3), 0);
+            assert_eq!(ranges(tx, &CHAT, SENDER)?, [(1, 3)]);
+            assert_eq!(take(&two), Place::Taken);
+            assert_eq!(take(&forged), Place::Broken);
+            Ok(())
+        })
+        .unwrap();
+    }
+
+    #[test]
+    fn what_we_send_is_chained() {
+        let (mut db, _) = testing::database();
+        db.write(|tx| {
+            assert_eq!(next_own(tx, &CHAT)?, (1, None));
+            sent(tx, &CHAT, 1, b"one")?;
+            assert_eq!(next_own(tx, &CHAT)?, (2, Some(short_hash(b"one"))));
+            Ok(())
+        })
+        .unwrap();
+    }
+}

@@ -1,0 +1,180 @@
+//! The local database: one SQLite file per profile, in WAL mode, synced in full with every commit.
+//!
+//! All state lives here. An operation is one transaction that reads what it needs and writes all it
+//! changes, so that several processes may use a profile and a kill between any two steps leaves a
+//! consistent whole.
+
+mod column;
+
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+
+pub(crate) use column::{blob, bool_of, unsigned};
+
+use crate::error::{Error, Result, StorageError};
+
+/// The version of `schema.sql`.
+const SCHEMA_VERSION: i64 = 1;
+const SCHEMA: &str = include_str!("schema.sql");
+/// How long a transaction of another process may hold us up.
+const BUSY: Duration = Duration::from_secs(10);
+
+/// The open database.
+pub(crate) struct Db {
+    connection: Connection,
+    path: PathBuf,
+}
+
+impl Db {
+    /// Opens or makes the file.
+    pub(crate) fn open(path: &Path) -> Result<Self, StorageError> {
+        // SQLite gives its side files the rights of the main one.
+        OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(path)
+            .map_err(|source| StorageError::Io { path: path.to_owned(), source })?;
+        let mut db = Connection::open(path)
+            .map(|connection| Self { connection, path: path.to_owned() })
+            .map_err(|error| at(path, error.into()))?;
+        db.prepare().map_err(|error| at(path, error))?;
+        Ok(db)
+    }
+
+    /// One that is gone with its handle.
+    #[cfg(test)]
+    pub(crate) fn in_memory() -> Self {
+        let connection = Connection::open_in_memory().unwrap();
+        let mut db = Self { connection, path: PathBuf::from(":memory:") };
+        db.prepare().unwrap();
+        db
+    }
+
+    fn prepare(&mut self) -> Result<(), StorageError> {
+        self.connection.busy_timeout(BUSY)?;
+        self.connection.pragma_update(None, "journal_mode", "wal")?;
+        self.connection.pragma_update(None, "synchronous", "full")?;
+        self.connection.pragma_update(None, "foreign_keys", "on")?;
+        self.connection.pragma_update(None, "secure_delete", "on")?;
+        self.connection.pragma_update(None, "temp_store", "memory")?;
+        self.connection.set_prepared_statement_cache_capacity(128);
+        let tx = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let version: i64 = tx.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+        match version {
+            0 => {
+                tx.execute_batch(SCHEMA)?;
+                tx.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+                tx.commit()?;
+            }
+            SCHEMA_VERSION => {}
+            got => return Err(StorageError::Newer { got, known: SCHEMA_VERSION }),
+        }
+        Ok(())
+    }
+
+    /// Runs `work` in one transaction that is durable when this returns, or has not happened.
+    pub(crate) fn write<T>(&mut self, work: impl FnOnce(&Transaction<'_>) -> Result<T>) -> Result<T> {
+        let path = &self.path;
+        let run = || -> Result<T> {
+            let tx = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let value = work(&tx)?;
+            tx.commit()?;
+            Ok(value)
+        };
+        run().map_err(|error| named(path, error))
+    }
+
+    /// Runs `work` on one unchanging view.
+    pub(crate) fn read<T>(&mut self, work: impl FnOnce(&Transaction<'_>) -> Result<T>) -> Result<T> {
+        let path = &self.path;
+        let run = || -> Result<T> { work(&self.connection.transaction()?) };
+        run().map_err(|error| named(path, error))
+    }
+
+    /// A number that changes when another process has written.
+    pub(crate) fn data_version(&mut self) -> Result<i64> {
+        Ok(self.connection.query_row("PRAGMA data_version", [], |row| row.get(0))?)
+    }
+}
+
+/// Puts the file's name into errors that only know that there is one.
+fn at(path: &Path, error: StorageError) -> StorageError {
+    match error {
+        StorageError::Corrupt(_) => StorageError::Corrupt(path.to_owned()),
+        other => other,
+    }
+}
+
+fn named(path: &Path, error: Error) -> Error {
+    match error {
+        Error::Storage(error) => Error::Storage(at(path, error)),
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn count(db: &mut Db) -> i64 {
+        db.read(|tx| Ok(tx.query_row("SELECT count(*) FROM problem", [], |row| row.get(0))?))
+            .unwrap()
+    }
+
+    fn note(tx: &Transaction<'_>) -> Result<()> {
+        tx.execute("INSERT INTO problem (at, code, message) VALUES (1, 'x', 'y')", [])?;
+        Ok(())
+    }
+
+    #[test]
+    fn what_was_not_committed_has_not_happened() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("db");
+        let mut db = Db::open(&path).unwrap();
+        db.write(note).unwrap();
+        let failed: Result<()> = db.write(|tx| {
+            note(tx)?;
+            Err(Error::NotJoined)
+        });
+        assert!(matches!(failed, Err(Error::NotJoined)));
+        drop(db);
+        let mut db = Db::open(&path).unwrap();
+        assert_eq!(count(&mut db), 1);
+        let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn damage_a_newer_version_and_a_full_disk_are_told_apart() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("db");
+        std::fs::write(&path, vec![7; 8192]).unwrap();
+        assert!(matches!(Db::open(&path), Err(StorageError::Corrupt(p)) if p == path));
+
+        let path = directory.path().join("newer");
+        let db = Db::open(&path).unwrap();
+        db.connection.pragma_update(None, "user_version", 99).unwrap();
+        drop(db);
+        assert!(matches!(Db::open(&path), Err(StorageError::Newer { got: 99, .. })));
+
+        let mut db = Db::open(&directory.path().join("full")).unwrap();
+        let pages: i64 =
+            db.connection.query_row("PRAGMA page_count", [], |row| row.get(0)).unwrap();
+        db.connection.pragma_update(None, "max_page_count", pages + 1).unwrap();
+        let full = db.write(|tx| {
+            let long = "z".repeat(100_000);
+            tx.execute("INSERT INTO problem (at, code, message) VALUES (1, 'x', ?1)", [long])?;
+            Ok(())
+        });
+        assert!(matches!(full, Err(Error::Storage(StorageError::Full))));
+        assert_eq!(count(&mut db), 0);
+    }
+}

@@ -1,0 +1,217 @@
+//! What can go wrong in the SDK, as callers tell it apart.
+
+use std::path::PathBuf;
+
+use postroad_proto::codec::CodecError;
+use postroad_proto::error::ErrorCode;
+use postroad_proto::link::LinkError;
+use postroad_proto::noise::NoiseError;
+use postroad_proto::pair::PairError;
+use postroad_proto::signed::SignedError;
+
+/// Result of nearly everything here.
+pub type Result<T, E = Error> = core::result::Result<T, E>;
+
+/// Why an operation of the SDK failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The local database failed.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// The connection to the home node failed.
+    #[error(transparent)]
+    Connection(#[from] ConnectionError),
+    /// The node said no.
+    #[error("the node refused{}: {code}{}", of(.what), colon(.detail))]
+    Refused {
+        /// What was asked for.
+        what: &'static str,
+        /// Its answer.
+        code: ErrorCode,
+        /// For people.
+        detail: String,
+        /// Seconds to wait before asking again; 0 when that makes no difference.
+        retry_after: u64,
+    },
+    /// A record, link or key from somebody else does not hold.
+    #[error("{what}: {why}")]
+    Untrusted {
+        /// What does not hold.
+        what: &'static str,
+        /// Why.
+        why: String,
+    },
+    /// No account in this profile yet.
+    #[error("this profile has no account yet")]
+    NotJoined,
+    /// The profile already has an account.
+    #[error("this profile already has the account {account}")]
+    AlreadyJoined {
+        /// It.
+        account: String,
+    },
+    /// More than an envelope takes.
+    #[error("the text has {got} bytes; at most {limit} bytes fit {place}")]
+    TooLarge {
+        /// The limit, bytes.
+        limit: usize,
+        /// What was given, bytes.
+        got: usize,
+        /// What the limit belongs to.
+        place: &'static str,
+    },
+    /// No contact, conversation or message of that name.
+    #[error("no {what} {name:?}")]
+    NotFound {
+        /// Kind of thing.
+        what: &'static str,
+        /// What was asked for.
+        name: String,
+    },
+    /// A message to oneself.
+    #[error("that is your own account")]
+    Yourself,
+    /// Two contacts would have one name.
+    #[error("the name {0:?} is another contact's")]
+    NameTaken(String),
+    /// The text cannot be used as a name.
+    #[error("{0:?} cannot be used as a name: {1}")]
+    BadName(String, &'static str),
+    /// The contact is blocked.
+    #[error("{0:?} is blocked")]
+    Blocked(String),
+    /// The contact has asked to write to you and was not answered yet.
+    #[error("{0:?} waits for your answer to a request")]
+    Unanswered(String),
+    /// Not a link of ours, or a damaged one.
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    /// Something belongs to another network.
+    #[error("it belongs to the network {got:?}, and this profile to {expected:?}")]
+    WrongNetwork {
+        /// The profile's.
+        expected: String,
+        /// The other.
+        got: String,
+    },
+    /// Bytes of our own making do not encode or decode.
+    #[error(transparent)]
+    Codec(#[from] CodecError),
+    /// Sealing or opening failed.
+    #[error(transparent)]
+    Pair(#[from] PairError),
+}
+
+fn of(what: &str) -> String {
+    if what.is_empty() { String::new() } else { format!(" {what}") }
+}
+
+fn colon(detail: &str) -> String {
+    if detail.is_empty() { String::new() } else { format!(" ({detail})") }
+}
+
+impl Error {
+    /// A record of somebody else that does not verify.
+    pub(crate) fn untrusted(what: &'static str, why: impl ToString) -> Self {
+        Self::Untrusted { what, why: why.to_string() }
+    }
+}
+
+/// Why the local database failed.
+#[derive(Debug, thiserror::Error)]
+pub enum StorageError {
+    /// No room for what was to be written; what was stored before is safe.
+    #[error("the disk is full")]
+    Full,
+    /// The file is damaged.
+    #[error("the database {0} is damaged")]
+    Corrupt(PathBuf),
+    /// A newer version wrote it.
+    #[error("the database has version {got}, this program knows up to {known}")]
+    Newer {
+        /// The file's.
+        got: i64,
+        /// Ours.
+        known: i64,
+    },
+    /// Another process held it for too long.
+    #[error("another process keeps the database locked")]
+    Busy,
+    /// The key file of the profile is missing or has another length.
+    #[error("the key file {0} is missing or damaged")]
+    Key(PathBuf),
+    /// A stored secret or pickle does not open with the profile's key.
+    #[error("a stored secret does not open with the profile's key")]
+    Secret,
+    /// A stored value is not what it should be.
+    #[error("a stored {0} cannot be read")]
+    Value(&'static str),
+    /// The operating system.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file or directory.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Anything else SQLite reports.
+    #[error("database: {0}")]
+    Sqlite(rusqlite::Error),
+}
+
+impl From<rusqlite::Error> for StorageError {
+    fn from(error: rusqlite::Error) -> Self {
+        use rusqlite::ffi::ErrorCode as Sqlite;
+        match error.sqlite_error_code() {
+            Some(Sqlite::DiskFull) => Self::Full,
+            Some(Sqlite::DatabaseCorrupt | Sqlite::NotADatabase) => {
+                Self::Corrupt(PathBuf::from("of this profile"))
+            }
+            Some(Sqlite::DatabaseBusy | Sqlite::DatabaseLocked) => Self::Busy,
+            _ => Self::Sqlite(error),
+        }
+    }
+}
+
+impl From<rusqlite::Error> for Error {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Storage(error.into())
+    }
+}
+
+/// Why there is no connection, or no longer one.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum ConnectionError {
+    /// None of the node's addresses answered.
+    #[error("no connection to {node}: {why}")]
+    Unreachable {
+        /// The node's name or id.
+        node: String,
+        /// What the last address said.
+        why: String,
+    },
+    /// The node turned us away before the handshake.
+    #[error("the node turned the connection away: {0}")]
+    TurnedAway(ErrorCode),
+    /// The handshake or the channel failed.
+    #[error(transparent)]
+    Noise(#[from] NoiseError),
+    /// The node closed the connection.
+    #[error("the node closed the connection")]
+    Closed,
+    /// No answer in time.
+    #[error("the node did not answer in time")]
+    Timeout,
+    /// The node answered something else than the protocol says.
+    #[error("the node broke the protocol: {0}")]
+    Protocol(String),
+    /// The operating system.
+    #[error("connection: {0}")]
+    Io(String),
+}
+
+impl From<SignedError> for Error {
+    fn from(error: SignedError) -> Self {
+        Self::untrusted("a signed record", error)
+    }
+}

@@ -1,0 +1,371 @@
+//! The account and this device of it: keys, and the records they sign.
+
+use core::fmt;
+
+use postroad_proto::SigningKey;
+use postroad_proto::codec;
+use postroad_proto::ids::{AccountId, DeviceNumber, Hash, Millis};
+use postroad_proto::limits::{ACCOUNT_RECORD_SECONDS, MAX_ACCOUNT_RECORD, MAX_DEADLINE_SECONDS};
+use postroad_proto::link::{JoinLink, NodeLink};
+use postroad_proto::network::Network;
+use postroad_proto::noise::{self, NoiseSecret};
+use postroad_proto::pair::{self, SealSecret};
+use postroad_proto::record::{
+    AccountRecord, Device, DeviceList, Handle, HandleRecord, OLM_VERSION, RECORD_VERSION,
+};
+use postroad_proto::signed::{Signable, Signed};
+use postroad_proto::token::{InviteCode, TokenSecret};
+use rusqlite::{OptionalExtension, Row, Transaction, params};
+use zeroize::{Zeroize, Zeroizing};
+
+use crate::db::{blob, bool_of, unsigned};
+use crate::e2e::{DeviceAddress, OwnDevice, store};
+use crate::entropy;
+use crate::error::{Error, Result, StorageError};
+use crate::vault::Vault;
+
+/// The number of an account's first device.
+const FIRST_DEVICE: DeviceNumber = 1;
+/// Addresses of the home that are kept, and of those the ones that go into the record.
+const MAX_ADDRESSES: usize = 6;
+const MAX_HINTS: usize = 2;
+const MAX_HINT: usize = 100;
+
+/// The profile's account, as stored. Debug shows no secret.
+pub(crate) struct Identity {
+    pub(crate) network: Network,
+    pub(crate) account: AccountId,
+    pub(crate) device: DeviceNumber,
+    pub(crate) home: NodeLink,
+    pub(crate) record: Signed<AccountRecord>,
+    pub(crate) devices: Signed<DeviceList>,
+    pub(crate) handle_wanted: Option<Handle>,
+    pub(crate) handle: Option<Signed<HandleRecord>>,
+    pub(crate) join_code: Option<InviteCode>,
+    pub(crate) registered: bool,
+    pub(crate) generation: u64,
+    pub(crate) cursor: u64,
+    /// Seconds.
+    pub(crate) max_deadline: u64,
+    pub(crate) fallback_at: Millis,
+    secrets: Secrets,
+}
+
+/// What the vault seals.
+struct Secrets {
+    seed: [u8; 32],
+    noise: NoiseSecret,
+    seal: SealSecret,
+    tokens: TokenSecret,
+}
+
+impl Secrets {
+    fn generate() -> Self {
+        Self {
+            seed: entropy::bytes(),
+            noise: NoiseSecret(entropy::bytes()),
+            seal: SealSecret(entropy::bytes()),
+            tokens: TokenSecret(entropy::bytes()),
+        }
+    }
+
+    /// The explicit pickle, for the vault alone: seed ‖ noise ‖ seal ‖ tokens, 32 bytes each.
+    fn pickle(&self) -> Zeroizing<[u8; 128]> {
+        let mut bytes = Zeroizing::new([0; 128]);
+        let parts = [&self.seed, &self.noise.0, &self.seal.0, &self.tokens.0];
+        for (slot, part) in bytes.chunks_exact_mut(32).zip(parts) {
+            slot.copy_from_slice(part);
+        }
+        bytes
+    }
+
+    fn from_pickle(bytes: &[u8]) -> Result<Self> {
+        let bytes: &[u8; 128] =
+            bytes.try_into().map_err(|_| StorageError::Value("the secrets have a wrong length"))?;
+        let part = |index: usize| {
+            let mut part = [0; 32];
+            part.copy_from_slice(&bytes[index * 32..][..32]);
+            part
+        };
+        Ok(Self {
+            seed: part(0),
+            noise: NoiseSecret(part(1)),
+            seal: SealSecret(part(2)),
+            tokens: TokenSecret(part(3)),
+        })
+    }
+}
+
+impl Drop for Secrets {
+    fn drop(&mut self) {
+        self.seed.zeroize();
+    }
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Identity({}/{})", self.account, self.device)
+    }
+}
+
+impl Identity {
+    /// Makes a new account that is to be homed where `link` says, and stores all of it.
+    pub(crate) fn create(
+        tx: &Transaction<'_>,
+        vault: &Vault,
+        link: &JoinLink,
+        handle: Option<&Handle>,
+        now: Millis,
+    ) -> Result<Self> {
+        let secrets = Secrets::generate();
+        let own = OwnDevice::generate();
+        let network = &link.node.network;
+        let (record, devices) = first_records(&secrets, &own, &link.node, now)?;
+        let account = AccountId(SigningKey::from_bytes(&secrets.seed).verifying_key().to_bytes());
+        let sealed = vault.seal(secrets.pickle().as_slice())?;
+        tx.execute(
+            "INSERT INTO identity (id, network, account, device, secrets, olm, home, record,
+             devices, handle_wanted, join_code, max_deadline)
+             VALUES (1, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+            params![
+                network.name(),
+                account.0,
+                FIRST_DEVICE,
+                sealed,
+                own.pickle(&vault.pickle_key()),
+                link.node.to_string(),
+                codec::encode(&record)?,
+                codec::encode(&devices)?,
+                handle.map(Handle::as_str),
+                link.code.as_ref().map(|code| code.0),
+                MAX_DEADLINE_SECONDS as i64,
+            ],
+        )?;
+        Self::load(tx, vault)
+    }
+
+    /// The stored one.
+    pub(crate) fn load(tx: &Transaction<'_>, vault: &Vault) -> Result<Self> {
+        Self::find(tx, vault)?.ok_or(Error::NotJoined)
+    }
+
+    /// The stored one, if there is one.
+    pub(crate) fn find(tx: &Transaction<'_>, vault: &Vault) -> Result<Option<Self>> {
+        let stored = tx
+            .prepare_cached("SELECT * FROM identity")?
+            .query_row([], |row| Ok(Self::from_row(row, vault)))
+            .optional()?;
+        stored.transpose()
+    }
+
+    fn from_row(row: &Row<'_>, vault: &Vault) -> Result<Self> {
+        let value = |what| move |_| StorageError::Value(what);
+        let sealed: Vec<u8> = row.get("secrets")?;
+        let secrets = Secrets::from_pickle(&vault.open_sealed(&sealed)?)?;
+        let network: String = row.get("network")?;
+        let home: String = row.get("home")?;
+        let wanted: Option<String> = row.get("handle_wanted")?;
+        let code: Option<Vec<u8>> = row.get("join_code")?;
+        Ok(Self {
+            network: network.parse().map_err(|_| StorageError::Value("network"))?,
+            account: AccountId(blob(row, "account")?),
+            device: row.get("device")?,
+            home: home.parse()?,
+            record: signed(row, "record")?.ok_or(StorageError::Value("record"))?,
+            devices: signed(row, "devices")?.ok_or(StorageError::Value("devices"))?,
+            handle_wanted: wanted
+                .map(|text| text.parse())
+                .transpose()
+                .map_err(|_| StorageError::Value("handle"))?,
+            handle: signed(row, "handle")?,
+            join_code: code
+                .map(|code| code.try_into().map(InviteCode))
+                .transpose()
+                .map_err(value("invite"))?,
+            registered: bool_of(row, "registered")?,
+            generation: unsigned(row, "generation")?,
+            cursor: unsigned(row, "cursor")?,
+            max_deadline: unsigned(row, "max_deadline")?,
+            fallback_at: unsigned(row, "fallback_at")?,
+            secrets,
+        })
+    }
+
+    /// This device.
+    pub(crate) fn address(&self) -> DeviceAddress {
+        (self.account, self.device)
+    }
+
+    /// The Noise key of this device.
+    pub(crate) fn noise(&self) -> &NoiseSecret {
+        &self.secrets.noise
+    }
+
+    /// The key that headers are sealed to.
+    pub(crate) fn seal(&self) -> &SealSecret {
+        &self.secrets.seal
+    }
+
+    /// What delivery tokens are made from.
+    pub(crate) fn tokens(&self) -> &TokenSecret {
+        &self.secrets.tokens
+    }
+
+    /// `handle@node`.
+    pub(crate) fn full_handle(&self) -> Option<String> {
+        let record = self.handle.as_ref()?.open(&self.network).ok()?;
+        Some(full_handle(&record))
+    }
+
+    /// Not registered yet, and another link or handle is to be tried: the keys stay.
+    pub(crate) fn retarget(
+        self,
+        tx: &Transaction<'_>,
+        vault: &Vault,
+        link: &JoinLink,
+        handle: Option<&Handle>,
+        now: Millis,
+    ) -> Result<Self> {
+        let own = store::load_own(tx, vault)?;
+        let (record, devices) = first_records(&self.secrets, &own, &link.node, now)?;
+        tx.execute(
+            "UPDATE identity SET network = ?1, home = ?2, record = ?3, devices = ?4,
+             handle_wanted = ?5, join_code = ?6",
+            params![
+                link.node.network.name(),
+                link.node.to_string(),
+                codec::encode(&record)?,
+                codec::encode(&devices)?,
+                handle.map(Handle::as_str),
+                link.code.as_ref().map(|code| code.0),
+            ],
+        )?;
+        Self::load(tx, vault)
+    }
+
+    /// Addresses of the home as the node itself names them, before those of the link.
+    pub(crate) fn learn_home(
+        &mut self,
+        tx: &Transaction<'_>,
+        name: &str,
+        addresses: &[String],
+    ) -> Result<()> {
+        let mut home = self.home.clone();
+        let mut all: Vec<String> = Vec::new();
+        for address in addresses.iter().chain(&home.addresses) {
+            if !all.contains(address) && address.len() <= MAX_HINT && all.len() < MAX_ADDRESSES {
+                all.push(address.clone());
+            }
+        }
+        home.addresses = all;
+        name.clone_into(&mut home.name);
+        if home != self.home {
+            tx.execute("UPDATE identity SET home = ?1", [home.to_string()])?;
+            self.home = home;
+        }
+        Ok(())
+    }
+}
+
+/// `handle@name`, or `handle@key` for a node that is named by its key.
+pub(crate) fn full_handle(record: &HandleRecord) -> String {
+    if record.node_name.is_empty() {
+        format!("{}@{}", record.handle, record.node)
+    } else {
+        record.full()
+    }
+}
+
+/// The signed object in a column.
+pub(crate) fn signed<T: Signable>(row: &Row<'_>, column: &str) -> Result<Option<Signed<T>>> {
+    let bytes: Option<Vec<u8>> = row.get(column)?;
+    Ok(bytes.map(|bytes| codec::decode(&bytes, T::LIMIT + 128)).transpose()?)
+}
+
+fn first_records(
+    secrets: &Secrets,
+    own: &OwnDevice,
+    home: &NodeLink,
+    now: Millis,
+) -> Result<(Signed<AccountRecord>, Signed<DeviceList>)> {
+    let key = SigningKey::from_bytes(&secrets.seed);
+    let account = AccountId(key.verifying_key().to_bytes());
+    let seconds = now / 1000;
+    let device = Device {
+        number: FIRST_DEVICE,
+        noise: noise::public_key(&secrets.noise),
+        seal: pair::seal_public(&secrets.seal)?,
+        olm_identity: own.identity(),
+        olm_signing: own.signing(),
+        olm_version: OLM_VERSION,
+        rights: 0,
+        added: seconds,
+    };
+    let list = DeviceList {
+        version: RECORD_VERSION,
+        flags: 0,
+        account,
+        epoch: 1,
+        seq: 1,
+        devices: vec![device],
+    };
+    let devices = Signed::new(&list, &key, &home.network)?;
+    let record = account_record(account, home, devices.hash(), seconds);
+    Ok((Signed::new(&record, &key, &home.network)?, devices))
+}
+
+fn account_record(
+    account: AccountId,
+    home: &NodeLink,
+    devices: Hash,
+    seconds: u64,
+) -> AccountRecord {
+    let hints = home.addresses.iter().filter(|address| address.len() <= MAX_HINT);
+    let record = AccountRecord {
+        version: RECORD_VERSION,
+        flags: 0,
+        account,
+        epoch: 1,
+        seq: 1,
+        previous: None,
+        home: home.node,
+        backups: Vec::new(),
+        hints: hints.take(MAX_HINTS).cloned().collect(),
+        devices,
+        lookup_key: None,
+        issued: seconds,
+        expires: seconds + ACCOUNT_RECORD_SECONDS,
+        steward: None,
+    };
+    debug_assert!(codec::encode(&record).is_ok_and(|bytes| bytes.len() <= MAX_ACCOUNT_RECORD));
+    record
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+
+    #[test]
+    fn an_account_is_found_again_with_its_keys_and_shows_none() {
+        let (mut db, vault) = testing::database();
+        let link = testing::join_link();
+        let made =
+            db.write(|tx| Identity::create(tx, &vault, &link, None, 1_000_000)).unwrap();
+        let found = db.read(|tx| Identity::load(tx, &vault)).unwrap();
+        assert_eq!(found.account, made.account);
+        assert_eq!(found.noise(), made.noise());
+        let record = found.record.open(&found.network).unwrap();
+        assert_eq!((record.account, record.home), (made.account, link.node.node));
+        let list = found.devices.open(&found.network).unwrap();
+        assert_eq!(record.devices, found.devices.hash());
+        assert_eq!(list.devices[0].noise, noise::public_key(found.noise()));
+        let shown = format!("{found:?} {:?}", found.noise());
+        assert_eq!(shown, format!("Identity({}/1) NoiseSecret(…)", made.account));
+        let other = Vault::ephemeral();
+        assert!(matches!(
+            db.read(|tx| Identity::load(tx, &other)),
+            Err(Error::Storage(StorageError::Secret))
+        ));
+    }
+}

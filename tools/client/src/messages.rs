@@ -1,0 +1,302 @@
+//! Messages as the database keeps them and users see them.
+
+use postroad_proto::content::{Text, kind};
+use postroad_proto::ids::{AccountId, ConversationId, DeviceNumber, MessageId, Millis};
+use rusqlite::types::Value;
+use rusqlite::{OptionalExtension, Row, Transaction, params, params_from_iter};
+
+use crate::conversations;
+use crate::db::{blob, bool_of, unsigned};
+use crate::error::{Error, Result, StorageError};
+use crate::events::{self, Event};
+use crate::state::State;
+use crate::steps::{self, Step};
+
+/// Kinds that are no messages for the user, as SQL. [`is_hidden`] says the same.
+const HIDDEN: &str = "(2, 9, 10, 11, 12, 13, 14)";
+
+/// Whether messages of a kind are never shown.
+pub(crate) fn is_hidden(number: u64) -> bool {
+    matches!(
+        number,
+        kind::RECEIPT
+            | kind::TYPING
+            | kind::CALL
+            | kind::GROUP
+            | kind::SYNC
+            | kind::RESEND
+            | kind::INTRODUCTION
+    )
+}
+
+/// A message as users see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    /// Its place in this database, by arrival.
+    pub row: i64,
+    /// Its id, the same on every device.
+    pub id: MessageId,
+    /// The contact it is exchanged with.
+    pub contact: AccountId,
+    /// That contact's name.
+    pub chat: String,
+    /// Whether it is ours.
+    pub outgoing: bool,
+    /// A [`kind`] number.
+    pub kind: u64,
+    /// Its text, if its kind has one.
+    pub text: Option<String>,
+    /// By the sender's clock.
+    pub sent_at: Millis,
+    /// When it came in.
+    pub received_at: Option<Millis>,
+    /// How far it got.
+    pub state: State,
+    /// Why it is not further, or how it ended.
+    pub reason: String,
+    /// Whether the user has seen it.
+    pub shown: bool,
+    /// Messages of the same sender that are missing directly before it: P3.
+    pub missing_before: u64,
+}
+
+impl Message {
+    /// The name of its kind.
+    pub fn kind_name(&self) -> String {
+        let name = match self.kind {
+            kind::TEXT => "text",
+            kind::REPLY => "reply",
+            kind::EDIT => "edit",
+            kind::DELETE => "delete",
+            kind::REACTION => "reaction",
+            kind::FILE => "file",
+            kind::CONTACT => "contact",
+            other => return format!("unknown-{other}"),
+        };
+        name.to_owned()
+    }
+}
+
+/// Which messages are wanted.
+#[derive(Debug, Clone, Default)]
+pub struct Query {
+    /// Of one contact only.
+    pub contact: Option<AccountId>,
+    /// Not shown before, and not ours.
+    pub unshown: bool,
+    /// Text that contains this, whatever the case.
+    pub search: Option<String>,
+    /// After this row.
+    pub after: i64,
+    /// The newest so many; 0 for all.
+    pub last: usize,
+    /// Also of people who were not accepted as contacts.
+    pub requests: bool,
+}
+
+/// The messages that a query asks for, oldest first.
+pub(crate) fn list(tx: &Transaction<'_>, query: &Query) -> Result<Vec<Message>> {
+    let mut sql = format!(
+        "SELECT message.*, contact.account AS with_account, contact.name AS with_name
+         FROM message JOIN contact USING (chat)
+         WHERE kind NOT IN {HIDDEN} AND contact.blocked = 0 AND row > ?"
+    );
+    let mut values = vec![Value::Integer(query.after)];
+    if query.unshown {
+        sql.push_str(" AND outgoing = 0 AND shown = 0");
+    }
+    if !query.requests {
+        sql.push_str(" AND NOT (contact.phase = 4 AND outgoing = 0)");
+    }
+    if let Some(account) = &query.contact {
+        sql.push_str(" AND contact.account = ?");
+        values.push(Value::Blob(account.0.to_vec()));
+    }
+    if let Some(search) = &query.search {
+        sql.push_str(" AND text LIKE ? ESCAPE '\\'");
+        let escaped = search.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
+        values.push(Value::Text(format!("%{escaped}%")));
+    }
+    sql.push_str(" ORDER BY row DESC LIMIT ?");
+    values.push(Value::Integer(if query.last == 0 { -1 } else { query.last as i64 }));
+    let mut statement = tx.prepare_cached(&sql)?;
+    let rows = statement.query_map(params_from_iter(values), |row| Ok(from_row(row)))?;
+    let mut found = rows.map(|row| row?).collect::<Result<Vec<Found>>>()?;
+    found.reverse();
+    found.into_iter().map(|found| found.complete(tx)).collect()
+}
+
+/// The message at a row.
+pub(crate) fn at(tx: &Transaction<'_>, row: i64) -> Result<Option<Message>> {
+    let sql = "SELECT message.*, contact.account AS with_account, contact.name AS with_name
+               FROM message JOIN contact USING (chat) WHERE row = ?1";
+    let found = tx.prepare_cached(sql)?.query_row([row], |row| Ok(from_row(row))).optional()?;
+    found.transpose()?.map(|found| found.complete(tx)).transpose()
+}
+
+/// The message with an id.
+pub(crate) fn with_id(tx: &Transaction<'_>, id: &MessageId) -> Result<Message> {
+    let row: Option<i64> = tx
+        .prepare_cached("SELECT row FROM message WHERE id = ?1 ORDER BY outgoing DESC")?
+        .query_row([id.0], |row| row.get(0))
+        .optional()?;
+    let found = match row {
+        Some(row) => at(tx, row)?,
+        None => None,
+    };
+    found.ok_or_else(|| Error::NotFound { what: "message", name: id.to_string() })
+}
+
+/// A row, without what takes another query.
+struct Found {
+    message: Message,
+    chat: ConversationId,
+    sender: ([u8; 32], DeviceNumber),
+    seq: Option<u64>,
+}
+
+impl Found {
+    fn complete(mut self, tx: &Transaction<'_>) -> Result<Message> {
+        if let Some(seq) = self.seq.filter(|_| !self.message.outgoing) {
+            let sender = (&self.sender.0, self.sender.1);
+            self.message.missing_before =
+                conversations::missing_before(tx, &self.chat, sender, seq)?;
+        }
+        Ok(self.message)
+    }
+}
+
+fn from_row(row: &Row<'_>) -> Result<Found> {
+    let state: i64 = row.get("state")?;
+    let seq: Option<i64> = row.get("seq")?;
+    let received_at: Option<i64> = row.get("received_at")?;
+    let message = Message {
+        row: row.get("row")?,
+        id: MessageId(blob(row, "id")?),
+        contact: AccountId(blob(row, "with_account")?),
+        chat: row.get("with_name")?,
+        outgoing: bool_of(row, "outgoing")?,
+        kind: unsigned(row, "kind")?,
+        text: row.get("text")?,
+        sent_at: unsigned(row, "sent_at")?,
+        received_at: received_at.map(i64::unsigned_abs),
+        state: State::from_number(state).ok_or(StorageError::Value("state"))?,
+        reason: row.get("reason")?,
+        shown: bool_of(row, "shown")?,
+        missing_before: 0,
+    };
+    Ok(Found {
+        message,
+        chat: ConversationId(blob(row, "chat")?),
+        sender: (blob(row, "account")?, row.get("device")?),
+        seq: seq.map(i64::unsigned_abs),
+    })
+}
+
+/// A message to be stored.
+pub(crate) struct NewMessage<'a> {
+    pub(crate) id: MessageId,
+    pub(crate) chat: ConversationId,
+    pub(crate) outgoing: bool,
+    pub(crate) sender: (AccountId, DeviceNumber),
+    pub(crate) seq: Option<u64>,
+    pub(crate) kind: u64,
+    pub(crate) content: &'a [u8],
+    pub(crate) sent_at: Millis,
+    pub(crate) received_at: Option<Millis>,
+    /// Seconds.
+    pub(crate) deadline: u64,
+    pub(crate) state: State,
+}
+
+/// Stores a message; returns its row.
+pub(crate) fn insert(tx: &Transaction<'_>, new: &NewMessage<'_>) -> Result<i64> {
+    let text = text_of(new.kind, new.content);
+    let mut insert = tx.prepare_cached(
+        "INSERT INTO message (id, chat, outgoing, account, device, seq, kind, content, text,
+         sent_at, received_at, deadline, state)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+    )?;
+    Ok(insert.insert(params![
+        new.id.0,
+        new.chat.0,
+        new.outgoing,
+        new.sender.0.0,
+        new.sender.1,
+        new.seq.map(|seq| seq as i64),
+        i64::try_from(new.kind).unwrap_or(i64::MAX),
+        new.content,
+        text,
+        // What others claim may be out of SQLite's range.
+        i64::try_from(new.sent_at).unwrap_or(i64::MAX),
+        new.received_at.map(|at| at as i64),
+        i64::try_from(new.deadline).unwrap_or(i64::MAX),
+        new.state.number(),
+    ])?)
+}
+
+fn text_of(number: u64, content: &[u8]) -> Option<String> {
+    let text: Text = match number {
+        kind::TEXT => postroad_proto::codec::decode(content, content.len()).ok()?,
+        _ => return None,
+    };
+    Some(text.text)
+}
+
+/// Whether a message of this sender is stored.
+pub(crate) fn exists(tx: &Transaction<'_>, sender: &AccountId, id: &MessageId) -> Result<bool> {
+    let mut query = tx.prepare_cached("SELECT 1 FROM message WHERE account = ?1 AND id = ?2")?;
+    Ok(query.exists(params![sender.0, id.0])?)
+}
+
+/// Says why a message is where it is.
+pub(crate) fn set_reason(tx: &Transaction<'_>, row: i64, reason: &str) -> Result<()> {
+    tx.prepare_cached("UPDATE message SET reason = ?2 WHERE row = ?1 AND reason <> ?2")?
+        .execute(params![row, reason])?;
+    Ok(())
+}
+
+/// Saves a step of a message of ours with its evidence, and moves its state forward if that is
+/// where the step leads. Whether the state moved.
+pub(crate) fn advance(
+    tx: &Transaction<'_>,
+    row: i64,
+    step: &Step,
+    reason: &str,
+    now: Millis,
+) -> Result<bool> {
+    steps::save(tx, row, step)?;
+    let found: Option<(i64, u64)> = tx
+        .prepare_cached("SELECT state, kind FROM message WHERE row = ?1 AND outgoing = 1")?
+        .query_row([row], |row| Ok((row.get(0)?, unsigned(row, "kind")?)))
+        .optional()?;
+    let Some((state, kind)) = found else { return Ok(false) };
+    let state = State::from_number(state).ok_or(StorageError::Value("state"))?;
+    if !state.may_become(step.state) {
+        return Ok(false);
+    }
+    tx.prepare_cached("UPDATE message SET state = ?2, reason = ?3 WHERE row = ?1")?
+        .execute(params![row, step.state.number(), reason])?;
+    if !is_hidden(kind) {
+        events::record(tx, now, &Event::State { row, state: step.state })?;
+    }
+    Ok(true)
+}
+
+/// The user has seen messages; returns the contacts' conversations and devices that are owed a
+/// read receipt.
+pub(crate) fn mark_shown(tx: &Transaction<'_>, rows: &[i64]) -> Result<()> {
+    let mut update = tx.prepare_cached(
+        "UPDATE message SET shown = 1, state = ?2 WHERE row = ?1 AND outgoing = 0 AND shown = 0",
+    )?;
+    let mut owe = tx.prepare_cached(
+        "INSERT OR IGNORE INTO receipt_due (contact, device, how)
+         SELECT account, device, 2 FROM message WHERE row = ?1",
+    )?;
+    for row in rows {
+        if update.execute(params![row, State::Read.number()])? > 0 {
+            owe.execute([row])?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,279 @@
+//! Sealing what waits, as far as keys and acquaintance allow.
+
+use postroad_proto::blob::Blob;
+use postroad_proto::codec;
+use postroad_proto::content::{self, Card, Message, Sender, Text, kind};
+use postroad_proto::envelope::{Class, Envelope, Parcel, Route};
+use postroad_proto::ids::{AccountId, Hash, MessageId, Millis};
+use postroad_proto::limits::MAX_REQUEST_BODY;
+use postroad_proto::pair::{BODY_OVERHEAD, MAX_PLAINTEXT};
+use postroad_proto::record::Device;
+use rusqlite::{OptionalExtension, Transaction, params};
+
+use super::{NO_KEYS, NOT_ACCEPTED};
+use crate::contacts::{self, Contact, Phase};
+use crate::conversations;
+use crate::db::{blob, unsigned};
+use crate::e2e::{self, Letter, PeerSessions, store};
+use crate::error::{Error, Result, StorageError};
+use crate::identity::Identity;
+use crate::messages;
+use crate::settings;
+use crate::state::State;
+use crate::steps::{self, Signer};
+use crate::vault::Vault;
+
+/// Messages sealed in one transaction.
+const BATCH: usize = 64;
+/// Plaintext bytes that fit the body of a request.
+const MAX_REQUEST_PLAINTEXT: usize = MAX_REQUEST_BODY - BODY_OVERHEAD - 1;
+
+/// A message that waits to be sealed.
+struct Waiting {
+    row: i64,
+    id: MessageId,
+    contact: AccountId,
+    kind: u64,
+    content: Vec<u8>,
+    sent_at: Millis,
+    deadline: u64,
+    /// When it has its place already and is only to be sealed for other devices.
+    plaintext: Option<Vec<u8>>,
+}
+
+/// Seals what can be sealed, in the order in which it was written. How many were.
+pub(crate) fn seal_waiting(
+    tx: &Transaction<'_>,
+    vault: &Vault,
+    own: &Identity,
+    now: Millis,
+) -> Result<usize> {
+    let mut query = tx.prepare_cached(
+        "SELECT row, id, contact, kind, content, sent_at, deadline, plaintext
+         FROM outbox JOIN message ON row = message
+         WHERE envelope IS NULL AND state = 0 ORDER BY row",
+    )?;
+    let waiting = query
+        .query_map([], |row| {
+            Ok(Waiting {
+                row: row.get("row")?,
+                id: MessageId(blob(row, "id")?),
+                contact: AccountId(blob(row, "contact")?),
+                kind: unsigned(row, "kind")?,
+                content: row.get("content")?,
+                sent_at: unsigned(row, "sent_at")?,
+                deadline: unsigned(row, "deadline")?,
+                plaintext: row.get("plaintext")?,
+            })
+        })?
+        .collect::<rusqlite::Result<Vec<_>>>()?;
+    let mut sealed = 0;
+    for message in waiting {
+        if sealed == BATCH {
+            break;
+        }
+        sealed += usize::from(try_seal(tx, vault, own, &message, now)?);
+    }
+    Ok(sealed)
+}
+
+fn try_seal(
+    tx: &Transaction<'_>,
+    vault: &Vault,
+    own: &Identity,
+    waiting: &Waiting,
+    now: Millis,
+) -> Result<bool> {
+    let contact = contacts::get(tx, &waiting.contact)?;
+    if contact.blocked {
+        return Ok(false);
+    }
+    if let Some((code, detail)) = &contact.error {
+        let step = steps::plain(State::Failed, Signer::Node(contact.home.node), now);
+        messages::advance(tx, waiting.row, &step, detail, now)?;
+        super::settle::give_up(tx, waiting.row)?;
+        tracing::debug!(%code, "a contact cannot be reached");
+        return Ok(false);
+    }
+    let class = match contact.phase {
+        Phase::Ready => Class::Message,
+        Phase::Stranger => Class::Request,
+        Phase::Requested => return stay(tx, waiting, NOT_ACCEPTED),
+        Phase::Linked | Phase::Asking => return stay(tx, waiting, NO_KEYS),
+    };
+    // Our card must not name a token that the home does not know yet.
+    if !contact.token_registered {
+        return stay(tx, waiting, NO_KEYS);
+    }
+    let Some(list) = contact.device_list(&own.network)? else {
+        return stay(tx, waiting, NO_KEYS);
+    };
+    let mut devices = ready_sessions(tx, vault, &contact.account, list.devices, now)?;
+    if !seal_into_outbox(tx, own, &contact, waiting, class, &mut devices, now)? {
+        return stay(tx, waiting, NO_KEYS);
+    }
+    for (device, sessions) in &devices {
+        store::save_sessions(tx, vault, (contact.account, device.number), sessions)?;
+    }
+    if class == Class::Request {
+        contacts::set_phase(tx, &contact.account, Phase::Requested)?;
+    }
+    Ok(true)
+}
+
+fn stay(tx: &Transaction<'_>, waiting: &Waiting, reason: &str) -> Result<bool> {
+    messages::set_reason(tx, waiting.row, reason)?;
+    Ok(false)
+}
+
+/// The sessions with each device; where there is none, one is started from a claimed prekey.
+fn ready_sessions(
+    tx: &Transaction<'_>,
+    vault: &Vault,
+    account: &AccountId,
+    devices: Vec<Device>,
+    now: Millis,
+) -> Result<Vec<(Device, PeerSessions)>> {
+    let mut ready = Vec::with_capacity(devices.len());
+    for device in devices {
+        let mut sessions = store::load_sessions(tx, vault, (*account, device.number))?;
+        if sessions.is_empty()
+            && let Some(prekey) = take_prekey(tx, account, &device)?
+        {
+            let own = store::load_own(tx, vault)?;
+            sessions.start(&own, &device.olm_identity, &prekey, now)?;
+        }
+        ready.push((device, sessions));
+    }
+    Ok(ready)
+}
+
+/// Takes a claimed prekey out of the store: its signature was verified when it came.
+fn take_prekey(tx: &Transaction<'_>, account: &AccountId, device: &Device) -> Result<Option<Hash>> {
+    let key: Option<Vec<u8>> = tx
+        .prepare_cached("DELETE FROM prekey WHERE account = ?1 AND device = ?2 RETURNING key")?
+        .query_row(params![account.0, device.number], |row| row.get(0))
+        .optional()?;
+    Ok(key.as_deref().and_then(Hash::from_slice))
+}
+
+/// Gives the message its place, seals it, and puts both into the outbox. False without a session.
+fn seal_into_outbox(
+    tx: &Transaction<'_>,
+    own: &Identity,
+    contact: &Contact,
+    waiting: &Waiting,
+    class: Class,
+    devices: &mut [(Device, PeerSessions)],
+    now: Millis,
+) -> Result<bool> {
+    let message = match &waiting.plaintext {
+        Some(plaintext) => Message::decode(plaintext)?,
+        None => compose(tx, own, contact, waiting)?,
+    };
+    let plaintext = message.encode()?;
+    let deadline = waiting.deadline.min(now / 1000 + own.max_deadline);
+    let letter = Letter {
+        class,
+        deadline,
+        sender: own.address(),
+        recipient: contact.account,
+        message: &message,
+        plaintext: &plaintext,
+    };
+    let Some(sealed) = e2e::seal(&letter, devices)? else { return Ok(false) };
+    let parcel = Parcel {
+        account: contact.account,
+        token: None,
+        tag: None,
+        label: None,
+        headers: sealed.headers,
+    };
+    let envelope = Envelope {
+        version: sealed.attributes.version,
+        flags: sealed.attributes.flags,
+        class: sealed.attributes.class,
+        mode: sealed.attributes.mode,
+        deadline,
+        body_hash: sealed.body_hash,
+        body: sealed.body.into(),
+        stamp: Blob::default(),
+        routes: vec![Route { home: contact.home.node, backups: vec![], parcels: vec![parcel] }],
+    };
+    let parcel_id = envelope.parcel_id(&envelope.routes[0].parcels[0], &own.network);
+    if waiting.plaintext.is_none() {
+        conversations::sent(tx, &contact.chat, message.seq, &plaintext)?;
+    }
+    tx.prepare_cached("UPDATE outbox SET plaintext = ?2, envelope = ?3, offer = 1 WHERE message = ?1")?
+        .execute(params![waiting.row, plaintext, codec::encode(&envelope)?])?;
+    tx.prepare_cached(
+        "UPDATE message SET seq = ?2, parcel = ?3, deadline = ?4, reason = '' WHERE row = ?1",
+    )?
+    .execute(params![waiting.row, message.seq as i64, parcel_id.0, deadline as i64])?;
+    Ok(true)
+}
+
+fn compose(
+    tx: &Transaction<'_>,
+    own: &Identity,
+    contact: &Contact,
+    waiting: &Waiting,
+) -> Result<Message> {
+    let (seq, previous) = conversations::next_own(tx, &contact.chat)?;
+    let lowest: Option<i64> = tx
+        .prepare_cached(
+            "SELECT min(seq) FROM outbox JOIN message ON row = message WHERE contact = ?1",
+        )?
+        .query_row([contact.account.0], |row| row.get(0))?;
+    Ok(Message {
+        id: waiting.id,
+        conversation: contact.chat,
+        seq,
+        previous,
+        lowest_kept: lowest.map_or(seq, i64::unsigned_abs).min(seq),
+        sent_at: waiting.sent_at,
+        sender: Sender {
+            account: own.account,
+            device: own.device,
+            devices: content::shorten(&own.devices.hash()),
+        },
+        card: (!contact.card_known).then(|| card(tx, own, contact)).transpose()?,
+        kind: waiting.kind,
+        content: waiting.content.clone().into(),
+    })
+}
+
+/// What a contact needs to answer us.
+fn card(tx: &Transaction<'_>, own: &Identity, contact: &Contact) -> Result<Blob> {
+    let card = Card {
+        record: own.record.clone(),
+        devices: own.devices.clone(),
+        handle: own.handle.clone(),
+        token: contact.given_token(own),
+        ephemeral: None,
+        sends_receipts: settings::is_on(tx, settings::RECEIPTS)?,
+    };
+    Ok(codec::encode(&card)?.into())
+}
+
+/// Bytes of text that fit a request to `contact`, beside our card.
+pub(crate) fn request_limit(
+    tx: &Transaction<'_>,
+    own: &Identity,
+    contact: &Contact,
+) -> Result<usize> {
+    let empty = Waiting {
+        row: 0,
+        id: MessageId([0; 16]),
+        contact: contact.account,
+        kind: kind::TEXT,
+        content: codec::encode(&Text { text: String::new() })?,
+        sent_at: u64::MAX,
+        deadline: 0,
+        plaintext: None,
+    };
+    let without = compose(tx, own, contact, &empty)?.encode()?.len();
+    // Lengths of text and content take a few bytes more when they are not zero, numbers too.
+    let limit = MAX_REQUEST_PLAINTEXT.min(MAX_PLAINTEXT).checked_sub(without + 16);
+    limit.ok_or_else(|| Error::Storage(StorageError::Value("card that fits a request")))
+}

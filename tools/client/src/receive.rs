@@ -1,0 +1,329 @@
+//! Taking mail that the home pushed: everything that it changes is in one transaction with it, and
+//! only after that it is acked. Nothing that comes in can wedge what comes behind it: what does not
+//! open is noted and passed over.
+
+use postroad_proto::codec;
+use postroad_proto::content::{Message, ReceiptContent, kind};
+use postroad_proto::envelope::Class;
+use postroad_proto::frame::{Push, settle};
+use postroad_proto::ids::{Hash, Millis};
+use postroad_proto::limits::{CLOCK_ALLOWANCE_SECONDS, MAX_BODY};
+use postroad_proto::link::NodeLink;
+use postroad_proto::pair::HeaderContent;
+use rusqlite::{Transaction, params};
+
+use crate::contacts::{self, Contact, NewContact, Phase, Verified};
+use crate::conversations::{self, Place};
+use crate::e2e::{self, DeviceAddress, Incoming, Introduced, OpenError, Opened, store};
+use crate::error::Result;
+use crate::events::{self, Event};
+use crate::identity::{Identity, full_handle};
+use crate::messages::{self, NewMessage};
+use crate::outbox::DEADLINE;
+use crate::receipts;
+use crate::requests;
+use crate::state::State;
+use crate::vault::Vault;
+
+/// Ids of what was received are kept this long after its deadline, seconds: P2.
+const REMEMBERED: u64 = 7 * 86_400;
+
+/// Takes one mailbox item.
+pub(crate) fn push(
+    tx: &Transaction<'_>,
+    vault: &Vault,
+    own: &Identity,
+    push: &Push,
+    now: Millis,
+) -> Result<()> {
+    let Some(header) = push.header.as_deref() else {
+        return unopened(tx, now, "it has no header for this device");
+    };
+    let until = remember_until(push.attributes.deadline, now);
+    let hash = Hash::of(header);
+    if was_seen(tx, &hash)? {
+        return Ok(());
+    }
+    let incoming = Incoming {
+        attributes: push.attributes,
+        body_hash: push.body_hash,
+        header,
+        body: &push.body,
+    };
+    let content = match e2e::header(&incoming, own.seal(), own.address()) {
+        Ok(content) => content,
+        Err(error) => return unopened(tx, now, &error.to_string()),
+    };
+    let contact = contacts::find(tx, &content.sender)?;
+    if contact.as_ref().is_some_and(|contact| contact.blocked) {
+        return Ok(());
+    }
+    let opened = match open(tx, vault, own, &incoming, &content, contact.as_ref(), now)? {
+        Ok(opened) => opened,
+        Err(error) => return unopened(tx, now, &error.to_string()),
+    };
+    tx.prepare_cached("INSERT INTO seen_header VALUES (?1, ?2)")?
+        .execute(params![hash.0, until as i64])?;
+    let mail = Mail { push, sender: (content.sender, content.device), opened: &opened, until };
+    keep(tx, vault, own, &mail, contact, now)
+}
+
+/// A mailbox item that opened.
+struct Mail<'a> {
+    push: &'a Push,
+    sender: DeviceAddress,
+    opened: &'a Opened,
+    until: u64,
+}
+
+fn unopened(tx: &Transaction<'_>, now: Millis, why: &str) -> Result<()> {
+    let text = format!("something came in that could not be opened: {why}");
+    events::problem(tx, now, "unopened", &text)
+}
+
+/// Seconds. What others write as a deadline is not believed beyond what nodes take.
+fn remember_until(deadline: u64, now: Millis) -> u64 {
+    deadline.min(now / 1000 + DEADLINE + CLOCK_ALLOWANCE_SECONDS) + REMEMBERED
+}
+
+fn was_seen(tx: &Transaction<'_>, header: &Hash) -> Result<bool> {
+    let mut query = tx.prepare_cached("SELECT 1 FROM seen_header WHERE hash = ?1")?;
+    Ok(query.exists([header.0])?)
+}
+
+/// Forgets what is long past its deadline.
+pub(crate) fn forget_seen(tx: &Transaction<'_>, now: Millis) -> Result<()> {
+    let seconds = (now / 1000) as i64;
+    tx.execute("DELETE FROM seen_header WHERE until < ?1", [seconds])?;
+    tx.execute("DELETE FROM seen_message WHERE until < ?1", [seconds])?;
+    Ok(())
+}
+
+/// Opens it and stores the ratchets' new state.
+fn open(
+    tx: &Transaction<'_>,
+    vault: &Vault,
+    own: &Identity,
+    incoming: &Incoming<'_>,
+    header: &HeaderContent,
+    contact: Option<&Contact>,
+    now: Millis,
+) -> Result<Result<Opened, OpenError>> {
+    let known = match contact {
+        Some(contact) => contact.device_list(&own.network)?,
+        None => None,
+    };
+    let sender = (header.sender, header.device);
+    let mut sessions = store::load_sessions(tx, vault, sender)?;
+    let device = store::load_own(tx, vault)?;
+    let opened = e2e::open(
+        incoming,
+        header,
+        (&device, own.address()),
+        known.as_ref(),
+        &mut sessions,
+        &own.network,
+        now,
+    );
+    if let Ok(opened) = &opened {
+        store::save_sessions(tx, vault, sender, &sessions)?;
+        if let Some(device) = &opened.own {
+            store::save_own(tx, vault, device)?;
+        }
+    }
+    Ok(opened)
+}
+
+fn keep(
+    tx: &Transaction<'_>,
+    vault: &Vault,
+    own: &Identity,
+    mail: &Mail<'_>,
+    contact: Option<Contact>,
+    now: Millis,
+) -> Result<()> {
+    let message = &mail.opened.message;
+    let Some(contact) = acquaint(tx, vault, own, mail, contact, now)? else {
+        return unopened(tx, now, "the sender is unknown and sent no card");
+    };
+    if message.kind != kind::RECEIPT {
+        receipts::owe(tx, mail.sender)?;
+    }
+    let new = tx
+        .prepare_cached("INSERT OR IGNORE INTO seen_message VALUES (?1, ?2, ?3)")?
+        .execute(params![mail.sender.0.0, message.id.0, mail.until as i64])?;
+    if new == 0 {
+        return Ok(());
+    }
+    take_place(tx, mail, &contact, now)?;
+    match message.kind {
+        kind::RECEIPT => {
+            let content: Result<ReceiptContent, _> = codec::decode(&message.content, MAX_BODY);
+            let Ok(content) = content else {
+                return unopened(tx, now, "a receipt that cannot be read");
+            };
+            let times = (message.sent_at, now);
+            receipts::apply(tx, own, &contact, mail.sender, message.id, &content, times)
+        }
+        hidden if messages::is_hidden(hidden) => Ok(()),
+        _ => show(tx, mail, &contact, now),
+    }
+}
+
+fn take_place(tx: &Transaction<'_>, mail: &Mail<'_>, contact: &Contact, now: Millis) -> Result<()> {
+    let Opened { message, plaintext, .. } = mail.opened;
+    let place = conversations::received(tx, &contact.chat, mail.sender, message, plaintext)?;
+    let what = match place {
+        Place::Fits => return Ok(()),
+        Place::Taken => "used a number twice",
+        Place::Broken => "does not follow the one before it",
+    };
+    let text = format!("a message of {:?} {what}: their device may have been restored", contact.name);
+    events::problem(tx, now, "broken_chain", &text)
+}
+
+fn show(tx: &Transaction<'_>, mail: &Mail<'_>, contact: &Contact, now: Millis) -> Result<()> {
+    let message: &Message = &mail.opened.message;
+    // Ids are remembered for a time, messages as long as the user keeps them.
+    if messages::exists(tx, &mail.sender.0, &message.id)? {
+        return Ok(());
+    }
+    let row = messages::insert(
+        tx,
+        &NewMessage {
+            id: message.id,
+            chat: contact.chat,
+            outgoing: false,
+            sender: mail.sender,
+            seq: Some(message.seq),
+            kind: message.kind,
+            content: &message.content,
+            sent_at: message.sent_at,
+            received_at: Some(now),
+            deadline: mail.push.attributes.deadline,
+            state: State::Delivered,
+        },
+    )?;
+    if contact.phase != Phase::Asking {
+        events::record(tx, now, &Event::Message { row })?;
+    }
+    Ok(())
+}
+
+/// Gets to know the sender from what came along. `None` when nothing says who that is.
+fn acquaint(
+    tx: &Transaction<'_>,
+    vault: &Vault,
+    own: &Identity,
+    mail: &Mail<'_>,
+    contact: Option<Contact>,
+    now: Millis,
+) -> Result<Option<Contact>> {
+    let is_request = mail.push.attributes.class == Class::Request.number();
+    let contact = match (contact, &mail.opened.introduced) {
+        (Some(contact), Some(card)) => {
+            take_card(tx, own, &contact, card)?;
+            contact
+        }
+        (Some(contact), None) => contact,
+        (None, Some(card)) => meet(tx, own, mail, card, is_request, now)?,
+        (None, None) => return Ok(None),
+    };
+    note_label(tx, own, mail, &contact)?;
+    let contact = contacts::get(tx, &contact.account)?;
+    let request = mail.push.origin.zip(mail.push.tag);
+    if let (true, Some((origin, tag))) = (is_request, request) {
+        if contact.phase == Phase::Asking {
+            requests::note(tx, &contact.account, origin, tag.into_array())?;
+        } else {
+            // We added them ourselves: that answers their question.
+            requests::settle(tx, origin, tag.into_array(), settle::ACCEPTED)?;
+            requests::introduce(tx, vault, own, &contact, now)?;
+        }
+    }
+    contacts::find(tx, &contact.account)
+}
+
+/// A sender whom we did not know: a contact at once when they hold a token of ours, else a request.
+fn meet(
+    tx: &Transaction<'_>,
+    own: &Identity,
+    mail: &Mail<'_>,
+    card: &Introduced,
+    is_request: bool,
+    now: Millis,
+) -> Result<Contact> {
+    // A token that our card gave to somebody else was passed on or stolen: it is no invitation.
+    let label = mail.push.label.map(|label| label.into_array());
+    let passed_on = match label {
+        Some(label) => contacts::holder_of(tx, own, &label)?.is_some(),
+        None => true,
+    };
+    let asks = is_request || passed_on;
+    let handle = card.handle.as_ref().map(full_handle).unwrap_or_default();
+    let home = NodeLink {
+        network: own.network.clone(),
+        node: card.record.home,
+        addresses: card.record.hints.clone(),
+        name: card.handle.as_ref().map(|handle| handle.node_name.clone()).unwrap_or_default(),
+    };
+    let contact = contacts::insert(
+        tx,
+        own,
+        &NewContact {
+            account: mail.sender.0,
+            name: &contacts::free_name(tx, &handle, &mail.sender.0)?,
+            phase: if asks { Phase::Asking } else { Phase::Ready },
+            verified: false,
+            home: &home,
+            handle: &handle,
+        },
+        now,
+    )?;
+    take_card(tx, own, &contact, card)?;
+    if asks {
+        events::record(tx, now, &Event::Request { account: contact.account })?;
+    }
+    contacts::get(tx, &contact.account)
+}
+
+/// Keeps a contact's card, and with it the way to write to them.
+fn take_card(
+    tx: &Transaction<'_>,
+    own: &Identity,
+    contact: &Contact,
+    introduced: &Introduced,
+) -> Result<()> {
+    if let Some(held) = &contact.record {
+        let held = held.open(&own.network)?;
+        let new = &introduced.record;
+        if (new.epoch, new.seq) < (held.epoch, held.seq) {
+            return Ok(());
+        }
+    }
+    let card = &introduced.card;
+    let handle = introduced.handle.as_ref().and(card.handle.as_ref());
+    let verified =
+        Verified::check(&contact.account, &own.network, &card.record, &card.devices, handle)?;
+    contacts::store_records(tx, contact, &own.network, &verified)?;
+    contacts::store_token(tx, &contact.account, &card.token, card.sends_receipts)?;
+    if matches!(contact.phase, Phase::Linked | Phase::Stranger | Phase::Requested) {
+        contacts::set_phase(tx, &contact.account, Phase::Ready)?;
+    }
+    Ok(())
+}
+
+/// Notes under which token it came. The one that our card gives shows that they have the card.
+fn note_label(
+    tx: &Transaction<'_>,
+    own: &Identity,
+    mail: &Mail<'_>,
+    contact: &Contact,
+) -> Result<()> {
+    let Some(label) = mail.push.label.map(|label| label.into_array()) else { return Ok(()) };
+    let is_given = label == contact.given_label(own);
+    if contact.token_label != Some(label) {
+        contacts::store_label(tx, &contact.account, label, is_given)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,55 @@
+//! The user's settings, and small facts that outlive a process.
+
+use rusqlite::{OptionalExtension, Transaction, params};
+
+use crate::error::Result;
+
+/// Whether contacts are told that their messages arrived and were read.
+pub(crate) const RECEIPTS: &str = "receipts";
+/// Whether this account's handle can be looked up, and so strangers can ask to write.
+pub(crate) const LOOKUPS: &str = "lookups";
+/// Why there was no connection the last time.
+pub(crate) const OFFLINE: &str = "offline";
+
+/// A switch; on unless it was turned off.
+pub(crate) fn is_on(tx: &Transaction<'_>, key: &str) -> Result<bool> {
+    Ok(text(tx, key)?.is_none_or(|value| value == "on"))
+}
+
+/// Turns a switch. Whether that changed anything.
+pub(crate) fn turn(tx: &Transaction<'_>, key: &str, on: bool) -> Result<bool> {
+    if is_on(tx, key)? == on {
+        return Ok(false);
+    }
+    tx.execute(
+        "INSERT OR REPLACE INTO setting (key, value, dirty) VALUES (?1, ?2, 1)",
+        params![key, if on { "on" } else { "off" }],
+    )?;
+    Ok(true)
+}
+
+pub(crate) fn text(tx: &Transaction<'_>, key: &str) -> Result<Option<String>> {
+    let mut query = tx.prepare_cached("SELECT value FROM setting WHERE key = ?1")?;
+    Ok(query.query_row([key], |row| row.get(0)).optional()?)
+}
+
+pub(crate) fn set_text(tx: &Transaction<'_>, key: &str, value: &str) -> Result<()> {
+    tx.execute(
+        "INSERT OR REPLACE INTO setting (key, value, dirty) VALUES (?1, ?2, 0)",
+        params![key, value],
+    )?;
+    Ok(())
+}
+
+/// Whether the home is to be told of a switch.
+pub(crate) fn is_dirty(tx: &Transaction<'_>, key: &str) -> Result<bool> {
+    let mut query = tx.prepare_cached("SELECT dirty FROM setting WHERE key = ?1")?;
+    Ok(query.query_row([key], |row| row.get::<_, i64>(0)).optional()? == Some(1))
+}
+
+/// The home has been told that it is `on`.
+pub(crate) fn clean(tx: &Transaction<'_>, key: &str, on: bool) -> Result<()> {
+    let value = if on { "on" } else { "off" };
+    tx.execute("UPDATE setting SET dirty = 0 WHERE key = ?1 AND value = ?2", [key, value])?;
+    Ok(())
+}

@@ -1,0 +1,165 @@
+//! Frames that came, taken in one transaction; what promises something (the ack) goes out after it.
+
+use postroad_proto::frame::{Accepted, Frame, Notice, Refused, Waiting};
+use postroad_proto::ids::{Millis, NodeId};
+use postroad_proto::receipt::{Receipt, split};
+use rusqlite::{OptionalExtension, Transaction, params};
+
+use super::{Online, unexpected};
+use crate::client::Client;
+use crate::clock;
+use crate::error::{ConnectionError, Result};
+use crate::events;
+use crate::identity::Identity;
+use crate::messages;
+use crate::outbox::{self, Refusal};
+use crate::receive;
+use crate::vault::Vault;
+
+impl Client {
+    /// Takes all frames that have come. How many of them were mailbox items.
+    pub(super) async fn apply(&mut self) -> Result<usize> {
+        let Some(online) = self.online.as_mut() else { return Err(ConnectionError::Closed.into()) };
+        let frames = online.take()?;
+        if frames.is_empty() {
+            return Ok(0);
+        }
+        let now = clock::now();
+        let vault = &self.vault;
+        let items = self.db.write(|tx| Batch::new(tx, vault, online, now)?.run(frames))?;
+        let count = items.len();
+        if count > 0 {
+            online.ack(items).await?;
+        }
+        Ok(count)
+    }
+}
+
+/// One transaction's worth of frames.
+struct Batch<'a> {
+    tx: &'a Transaction<'a>,
+    vault: &'a Vault,
+    own: Identity,
+    online: &'a mut Online,
+    now: Millis,
+    /// Mailbox items that are in the database afterwards.
+    items: Vec<u64>,
+}
+
+impl<'a> Batch<'a> {
+    fn new(
+        tx: &'a Transaction<'a>,
+        vault: &'a Vault,
+        online: &'a mut Online,
+        now: Millis,
+    ) -> Result<Self> {
+        let own = Identity::load(tx, vault)?;
+        Ok(Self { tx, vault, own, online, now, items: Vec::new() })
+    }
+
+    fn run(mut self, frames: Vec<Frame>) -> Result<Vec<u64>> {
+        for frame in frames {
+            self.frame(frame)?;
+        }
+        let highest = self.items.iter().max().copied().unwrap_or(0);
+        if highest > self.own.cursor && self.online.generation() == self.own.generation {
+            self.tx.execute("UPDATE identity SET cursor = ?1", [highest as i64])?;
+        }
+        Ok(self.items)
+    }
+
+    fn frame(&mut self, frame: Frame) -> Result<()> {
+        match frame {
+            Frame::Push(push) => {
+                let is_new = self.is_new(push.seq);
+                self.items.push(push.seq);
+                if is_new {
+                    receive::push(self.tx, self.vault, &self.own, &push, self.now)?;
+                }
+                Ok(())
+            }
+            Frame::Notice(notice) => {
+                let is_new = self.is_new(notice.seq);
+                self.items.push(notice.seq);
+                if is_new { self.notice(&notice) } else { Ok(()) }
+            }
+            Frame::Accepted(accepted) => self.accepted(&accepted),
+            Frame::Refused(refused) => self.refused(&refused),
+            Frame::Waiting(waiting) => self.waiting(&waiting),
+            other => {
+                unexpected(&other, &self.online.node());
+                Ok(())
+            }
+        }
+    }
+
+    /// Whether an item is not in the database yet: another process may have taken it.
+    fn is_new(&self, seq: u64) -> bool {
+        self.online.generation() != self.own.generation || seq > self.own.cursor
+    }
+
+    fn notice(&mut self, notice: &Notice) -> Result<()> {
+        if let Some(receipt) = &notice.receipt {
+            outbox::apply_receipt(self.tx, &self.own, receipt, self.now)?;
+        }
+        if let Some(late) = &notice.refused
+            && let Some(row) = row_of(self.tx, &late.parcel.0)?
+        {
+            let refusal = Refusal {
+                by: self.online.node(),
+                code: late.code,
+                retriable: late.code.retriable(),
+                retry_after: late.retry_after,
+                detail: "refused after it was accepted",
+                records: None,
+            };
+            outbox::refuse(self.tx, &self.own, row, &refusal, self.now)?;
+        }
+        Ok(())
+    }
+
+    fn accepted(&mut self, accepted: &Accepted) -> Result<()> {
+        let receipts: Vec<Receipt> = match split(&accepted.items, &accepted.path, &accepted.root) {
+            Ok(receipts) => receipts,
+            Err(error) => {
+                events::problem(self.tx, self.now, "bad_receipt", &error.to_string())?;
+                Vec::new()
+            }
+        };
+        for receipt in &receipts {
+            outbox::apply_receipt(self.tx, &self.own, receipt, self.now)?;
+        }
+        for number in &accepted.numbers {
+            if let Some(row) = self.online.answered(*number) {
+                outbox::unanswered(self.tx, row, self.now)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn refused(&mut self, refused: &Refused) -> Result<()> {
+        let Some(row) = self.online.answered(refused.number) else { return Ok(()) };
+        let by: NodeId = self.online.node();
+        let refusal = Refusal {
+            by,
+            code: refused.code,
+            retriable: refused.retriable,
+            retry_after: refused.retry_after,
+            detail: &refused.detail,
+            records: refused.records.as_ref(),
+        };
+        outbox::refuse(self.tx, &self.own, row, &refusal, self.now)
+    }
+
+    fn waiting(&mut self, waiting: &Waiting) -> Result<()> {
+        match row_of(self.tx, &waiting.parcel.0)? {
+            Some(row) => messages::set_reason(self.tx, row, &waiting.reason),
+            None => Ok(()),
+        }
+    }
+}
+
+fn row_of(tx: &Transaction<'_>, parcel: &[u8; 16]) -> Result<Option<i64>> {
+    let mut query = tx.prepare_cached("SELECT row FROM message WHERE parcel = ?1")?;
+    Ok(query.query_row(params![parcel], |row| row.get(0)).optional()?)
+}

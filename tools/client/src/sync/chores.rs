@@ -1,0 +1,273 @@
+//! What the home needs from this device so that others can reach it.
+
+use std::time::Duration;
+
+use postroad_proto::frame::{
+    Count, Frame, InvitesDrop, InvitesPut, PrekeysPut, RequestsSettle, SettingsPut, Tokens,
+    TokensDrop, TokensList, TokensPut,
+};
+use postroad_proto::ids::{Hash, Millis, NodeId};
+use postroad_proto::limits::MAX_LIST;
+use postroad_proto::token::{InviteCode, InviteEntry, TokenEntry};
+use rusqlite::{Transaction, params};
+use serde_bytes::ByteArray;
+
+use crate::client::Client;
+use crate::clock;
+use crate::contacts::{self, Contact, Phase};
+use crate::db::{blob, unsigned};
+use crate::e2e::store;
+use crate::error::{ConnectionError, Error, Result};
+use crate::events;
+use crate::identity::Identity;
+use crate::settings;
+
+/// One-time keys that the home is given, and below how many it gets more.
+const ONE_TIME_KEYS: u64 = 50;
+const FEW_ONE_TIME_KEYS: u64 = 25;
+/// A fallback key is used by many; it is replaced every week.
+const FALLBACK_AGE: Duration = Duration::from_secs(7 * 86_400);
+
+impl Client {
+    /// Does all of it. `one_time_keys` is how many the home has left, if that is known.
+    pub(super) async fn chores(&mut self, one_time_keys: u64) -> Result<()> {
+        self.put_prekeys(one_time_keys).await?;
+        self.put_invites().await?;
+        self.register_tokens().await?;
+        self.drop_tokens().await?;
+        self.put_settings().await?;
+        self.settle_requests().await
+    }
+
+    /// Whether something came up that the home is to be told.
+    pub(super) fn has_chores(&mut self) -> Result<bool> {
+        self.db.read(|tx| {
+            Ok(tx.query_row(
+                "SELECT EXISTS (SELECT 1 FROM settle) OR EXISTS (SELECT 1 FROM token_drop)",
+                [],
+                |row| row.get(0),
+            )?)
+        })
+    }
+
+    /// Tells the home. A refusal ends this chore and no other; it is shown as a problem.
+    async fn tell(
+        &mut self,
+        what: &'static str,
+        frame: impl FnOnce(u64) -> Frame,
+    ) -> Result<bool> {
+        let Some(online) = self.online.as_mut() else { return Err(ConnectionError::Closed.into()) };
+        match online.tell(what, frame).await {
+            Ok(()) => Ok(true),
+            Err(error @ Error::Refused { .. }) => {
+                self.db.write(|tx| {
+                    events::problem(tx, clock::now(), "refused", &error.to_string())
+                })?;
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn put_prekeys(&mut self, left: u64) -> Result<()> {
+        let now = clock::now();
+        let vault = &self.vault;
+        // Made and stored before they are sent: whoever uses one must find us with its secret.
+        let made = self.db.write(|tx| {
+            let own = Identity::load(tx, vault)?;
+            let is_old = own.fallback_at.saturating_add(FALLBACK_AGE.as_millis() as Millis) < now;
+            if left >= FEW_ONE_TIME_KEYS && !is_old {
+                return Ok(None);
+            }
+            let mut device = store::load_own(tx, vault)?;
+            let wanted = usize::try_from(ONE_TIME_KEYS.saturating_sub(left)).unwrap_or(0);
+            let one_time = device.one_time_keys(wanted, own.address(), &own.network)?;
+            let fallback = if is_old {
+                device.fallback_key(own.address(), &own.network)?
+            } else {
+                None
+            };
+            store::save_own(tx, vault, &device)?;
+            Ok(Some((one_time, fallback)))
+        })?;
+        let Some((one_time, fallback)) = made else { return Ok(()) };
+        let replaced = fallback.is_some();
+        let Some(online) = self.online.as_mut() else { return Err(ConnectionError::Closed.into()) };
+        let put = |request| PrekeysPut { request, one_time, fallback }.into();
+        let answer: Result<Option<Count>> = online.ask("this device's prekeys", put).await;
+        let problem = match answer {
+            Ok(_) => None,
+            Err(error @ Error::Refused { .. }) => Some(error.to_string()),
+            Err(error) => return Err(error),
+        };
+        self.db.write(|tx| {
+            if let Some(problem) = problem {
+                return events::problem(tx, now, "refused", &problem);
+            }
+            let mut device = store::load_own(tx, vault)?;
+            device.published();
+            store::save_own(tx, vault, &device)?;
+            if replaced {
+                tx.execute("UPDATE identity SET fallback_at = ?1", [now as i64])?;
+            }
+            Ok(())
+        })
+    }
+
+    async fn put_invites(&mut self) -> Result<()> {
+        let (new, revoked) = self.db.read(|tx| {
+            Ok((invites(tx, "registered = 0 AND revoked = 0")?, invites(tx, "revoked = 1")?))
+        })?;
+        for chunk in new.chunks(MAX_LIST) {
+            let entries = chunk.iter().map(|invite| invite.entry.clone()).collect();
+            let put = |request| InvitesPut { request, invites: entries }.into();
+            if self.tell("the contact invite", put).await? {
+                self.for_each(chunk, "UPDATE invite SET registered = 1 WHERE code = ?1")?;
+            }
+        }
+        for chunk in revoked.chunks(MAX_LIST) {
+            let hashes = chunk.iter().map(|invite| invite.entry.hash).collect();
+            let drop = |request| InvitesDrop { request, hashes }.into();
+            if self.tell("to take a contact invite back", drop).await? {
+                self.for_each(chunk, "DELETE FROM invite WHERE code = ?1")?;
+            }
+        }
+        Ok(())
+    }
+
+    fn for_each(&mut self, invites: &[Invite], sql: &str) -> Result<()> {
+        self.db.write(|tx| {
+            for invite in invites {
+                tx.execute(sql, [invite.code.0])?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Registers the tokens that our cards give, before any such card is sealed.
+    pub(super) async fn register_tokens(&mut self) -> Result<()> {
+        let vault = &self.vault;
+        let fresh = self.db.read(|tx| {
+            let own = Identity::load(tx, vault)?;
+            let all = contacts::all(tx)?;
+            // People who merely ask to write are given nothing.
+            let fresh = all
+                .into_iter()
+                .filter(|c| !c.token_registered && !c.blocked && c.phase != Phase::Asking);
+            let token = |c: Contact| (c.account, c.given_token(&own).hash(), c.given_label(&own));
+            Ok(fresh.map(token).collect::<Vec<_>>())
+        })?;
+        for chunk in fresh.chunks(MAX_LIST) {
+            let tokens = chunk
+                .iter()
+                .map(|(_, hash, label)| TokenEntry {
+                    hash: *hash,
+                    label: *label,
+                    rate: 0,
+                    byte_share: 0,
+                    expires: 0,
+                })
+                .collect();
+            if self.tell("a contact's token", |request| TokensPut { request, tokens }.into()).await? {
+                self.db.write(|tx| {
+                    for (account, ..) in chunk {
+                        tx.execute(
+                            "UPDATE contact SET token_registered = 1 WHERE account = ?1",
+                            [account.0],
+                        )?;
+                    }
+                    Ok(())
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Drops the tokens of people who were blocked, those included that they chose themselves.
+    async fn drop_tokens(&mut self) -> Result<()> {
+        let labels: Vec<[u8; 8]> = self.db.read(|tx| {
+            let mut query = tx.prepare("SELECT label FROM token_drop")?;
+            let rows = query.query_map([], |row| blob(row, "label"))?;
+            Ok(rows.collect::<rusqlite::Result<_>>()?)
+        })?;
+        if labels.is_empty() {
+            return Ok(());
+        }
+        let Some(online) = self.online.as_mut() else { return Err(ConnectionError::Closed.into()) };
+        let list = |request| TokensList { request }.into();
+        let held: Tokens = match online.ask("the list of tokens", list).await {
+            Ok(tokens) => tokens.unwrap_or(Tokens { tokens: Vec::new() }),
+            Err(Error::Refused { .. }) => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        let hashes: Vec<Hash> =
+            held.tokens.iter().filter(|t| labels.contains(&t.label)).map(|t| t.hash).collect();
+        for chunk in hashes.chunks(MAX_LIST) {
+            let hashes = chunk.to_vec();
+            let drop = |request| TokensDrop { request, hashes }.into();
+            if !self.tell("to drop a blocked contact's token", drop).await? {
+                return Ok(());
+            }
+        }
+        self.db.write(|tx| {
+            for label in &labels {
+                tx.execute("DELETE FROM token_drop WHERE label = ?1", [label])?;
+            }
+            Ok(())
+        })
+    }
+
+    async fn put_settings(&mut self) -> Result<()> {
+        let lookups = self.db.read(|tx| {
+            Ok(settings::is_dirty(tx, settings::LOOKUPS)?
+                .then_some(settings::is_on(tx, settings::LOOKUPS)?))
+        })?;
+        let Some(lookups) = lookups else { return Ok(()) };
+        let put = |request| SettingsPut { request, lookups }.into();
+        if self.tell("the settings", put).await? {
+            self.db.write(|tx| settings::clean(tx, settings::LOOKUPS, lookups))?;
+        }
+        Ok(())
+    }
+
+    async fn settle_requests(&mut self) -> Result<()> {
+        let open: Vec<([u8; 32], [u8; 16], u64)> = self.db.read(|tx| {
+            let mut query = tx.prepare("SELECT origin, tag, how FROM settle")?;
+            let rows = query.query_map([], |row| {
+                Ok((blob(row, "origin")?, blob(row, "tag")?, unsigned(row, "how")?))
+            })?;
+            Ok(rows.collect::<rusqlite::Result<_>>()?)
+        })?;
+        for (origin, tag, how) in open {
+            let settle = |request| {
+                let tag = ByteArray::new(tag);
+                RequestsSettle { request, origin: NodeId(origin), tag, how }.into()
+            };
+            // One that the home no longer knows is settled as well.
+            self.tell("to settle a request", settle).await?;
+            self.db.write(|tx| {
+                let key = params![origin, tag];
+                tx.execute("DELETE FROM settle WHERE origin = ?1 AND tag = ?2", key)?;
+                Ok(())
+            })?;
+        }
+        Ok(())
+    }
+}
+
+/// A contact invite of ours.
+struct Invite {
+    code: InviteCode,
+    entry: InviteEntry,
+}
+
+fn invites(tx: &Transaction<'_>, which: &str) -> Result<Vec<Invite>> {
+    let mut query = tx.prepare(&format!("SELECT code, uses, expires FROM invite WHERE {which}"))?;
+    let rows = query.query_map([], |row| {
+        let code = InviteCode(blob(row, "code")?);
+        let (uses, expires) = (unsigned(row, "uses")?, unsigned(row, "expires")?);
+        let entry = InviteEntry { hash: code.hash(), uses, expires };
+        Ok(Invite { code, entry })
+    })?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}

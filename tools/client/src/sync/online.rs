@@ -1,0 +1,300 @@
+//! A connection on which hello and welcome were said: requests and their answers, envelopes in
+//! flight, and the credit that bounds what the node may push.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use postroad_proto::PROTOCOL_VERSIONS;
+use postroad_proto::codec;
+use postroad_proto::error::ErrorCode;
+use postroad_proto::frame::{
+    Ack, Credit, Done, Frame, Hello, NodeLimits, Ping, Quote, Send, Welcome,
+};
+use postroad_proto::ids::NodeId;
+use postroad_proto::limits::{MAX_FRAME, MAX_LIST, MAX_QUOTED};
+use postroad_proto::record::NodeRecord;
+use rusqlite::Transaction;
+use serde::de::DeserializeOwned;
+use serde_bytes::ByteArray;
+use tokio::time::timeout;
+
+use crate::connection::{Connection, Dial};
+use crate::db::{blob, unsigned};
+use crate::error::{ConnectionError, Error, Result};
+use crate::identity::Identity;
+use crate::outbox::Offer;
+
+/// How long an answer may take before the connection counts as dead.
+const ANSWER: Duration = Duration::from_secs(10);
+/// What the node may push before we say that there is more room.
+const CREDIT_MESSAGES: u64 = 64;
+const CREDIT_BYTES: u64 = 512 * 1024;
+/// What an item costs beside its body, at least as much as the node counts.
+const ITEM_COST: u64 = 1024;
+
+/// A connection in use.
+pub(crate) struct Online {
+    connection: Connection,
+    node: NodeId,
+    generation: u64,
+    limits: NodeLimits,
+    /// The last number used for a request or an envelope.
+    last: u64,
+    /// Frames that came while an answer was awaited; bounded by credit and window.
+    backlog: VecDeque<Frame>,
+    /// Envelopes that were not answered yet: number and row.
+    in_flight: BTreeMap<u64, i64>,
+    credit: (u64, u64),
+}
+
+impl Online {
+    /// Connects to the home and says hello.
+    pub(crate) async fn open(
+        own: &Identity,
+        quoted: Vec<Quote>,
+        within: Duration,
+    ) -> Result<(Self, NodeRecord, Welcome)> {
+        let dial = Dial {
+            network: &own.network,
+            node: Some(&own.home.node),
+            addresses: &own.home.addresses,
+            secret: own.noise(),
+            within,
+        };
+        let (mut connection, record) = dial.connect().await.map_err(|error| match error {
+            ConnectionError::Unreachable { node, why } => {
+                let name = if own.home.name.is_empty() { node } else { own.home.name.clone() };
+                ConnectionError::Unreachable { node: name, why }
+            }
+            other => other,
+        })?;
+        let hello = Hello {
+            versions: PROTOCOL_VERSIONS,
+            account: own.registered.then_some(own.account),
+            device: own.device,
+            devices: own.registered.then(|| own.devices.hash()),
+            cursor: own.cursor,
+            quoted,
+        };
+        connection.send(hello).await?;
+        let welcome = match timed(within.max(ANSWER / 4), connection.recv()).await? {
+            Frame::Welcome(welcome) => *welcome,
+            Frame::Done(done) => return Err(refused("this device", &done)),
+            other => return Err(protocol(&other)),
+        };
+        if own.registered && !welcome.registered {
+            return Err(Error::Refused {
+                what: "this device",
+                code: ErrorCode::Denied,
+                detail: "the node does not know the account".to_owned(),
+                retry_after: 0,
+            });
+        }
+        let online = Self {
+            connection,
+            node: own.home.node,
+            generation: welcome.generation,
+            limits: welcome.limits.clone(),
+            last: 0,
+            backlog: VecDeque::new(),
+            in_flight: BTreeMap::new(),
+            credit: (0, 0),
+        };
+        Ok((online, record, welcome))
+    }
+
+    pub(crate) fn node(&self) -> NodeId {
+        self.node
+    }
+
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// Asks, and waits for the answer; mail that comes meanwhile is put aside.
+    pub(crate) async fn ask<T: DeserializeOwned>(
+        &mut self,
+        what: &'static str,
+        frame: impl FnOnce(u64) -> Frame,
+    ) -> Result<Option<T>> {
+        let done = self.exchange(what, frame).await?;
+        let result = done.result.map(|bytes| codec::decode(&bytes, MAX_FRAME)).transpose();
+        Ok(result.map_err(|e| ConnectionError::Protocol(e.to_string()))?)
+    }
+
+    /// Asks for something that has no result.
+    pub(crate) async fn tell(
+        &mut self,
+        what: &'static str,
+        frame: impl FnOnce(u64) -> Frame,
+    ) -> Result<()> {
+        self.exchange(what, frame).await.map(|_| ())
+    }
+
+    async fn exchange(
+        &mut self,
+        what: &'static str,
+        frame: impl FnOnce(u64) -> Frame,
+    ) -> Result<Done> {
+        self.last += 1;
+        let request = self.last;
+        self.connection.send(frame(request)).await?;
+        loop {
+            match timed(ANSWER, self.connection.recv()).await? {
+                Frame::Done(done) if done.request == request || done.request == 0 => {
+                    return if done.code.is_some() { Err(refused(what, &done)) } else { Ok(*done) };
+                }
+                other => self.backlog.push_back(other),
+            }
+        }
+    }
+
+    /// Gives credit and waits until all that it lets through has come.
+    pub(crate) async fn ping(&mut self) -> Result<()> {
+        self.give_credit().await?;
+        self.tell("a ping", |request| Ping { request }.into()).await
+    }
+
+    /// Renews the credit when half of it is used.
+    async fn give_credit(&mut self) -> Result<()> {
+        let (messages, bytes) = self.credit;
+        if messages > CREDIT_MESSAGES / 2 && bytes > CREDIT_BYTES / 2 {
+            return Ok(());
+        }
+        let more = Credit { messages: CREDIT_MESSAGES - messages, bytes: CREDIT_BYTES - bytes };
+        self.connection.send(more).await?;
+        self.credit = (CREDIT_MESSAGES, CREDIT_BYTES);
+        Ok(())
+    }
+
+    /// Rows of the envelopes that were not answered yet.
+    pub(crate) fn in_flight(&self) -> Vec<i64> {
+        self.in_flight.values().copied().collect()
+    }
+
+    /// The row of an envelope that is answered now.
+    pub(crate) fn answered(&mut self, number: u64) -> Option<i64> {
+        self.in_flight.remove(&number)
+    }
+
+    /// Offers envelopes.
+    pub(crate) async fn offer(&mut self, offers: Vec<Offer>) -> Result<()> {
+        let room = usize::try_from(self.limits.in_flight).unwrap_or(usize::MAX).max(1);
+        let mut frames = Vec::new();
+        for offer in offers {
+            if self.in_flight.len() >= room {
+                break;
+            }
+            self.last += 1;
+            self.in_flight.insert(self.last, offer.row);
+            frames.push(Send { number: self.last, envelope: offer.envelope }.into());
+        }
+        Ok(self.connection.send_all(frames).await?)
+    }
+
+    /// Waits for something to come; the connection counts as dead when nothing does.
+    pub(crate) async fn wait(&mut self) -> Result<()> {
+        if self.backlog.is_empty() {
+            let frame = timed(ANSWER, self.connection.recv()).await?;
+            self.backlog.push_back(frame);
+        }
+        Ok(())
+    }
+
+    /// Waits until something comes. May be dropped meanwhile.
+    pub(crate) async fn idle(&mut self) -> Result<()> {
+        if self.backlog.is_empty() {
+            let frame = self.connection.recv().await?;
+            self.backlog.push_back(frame);
+        }
+        Ok(())
+    }
+
+    /// All frames that have come, in order.
+    pub(crate) fn take(&mut self) -> Result<Vec<Frame>> {
+        let mut frames: Vec<Frame> = self.backlog.drain(..).collect();
+        while let Some(frame) = self.connection.buffered()? {
+            frames.push(frame);
+        }
+        for frame in &frames {
+            let (items, bytes) = match frame {
+                Frame::Push(push) => {
+                    let header = push.header.as_ref().map_or(0, |header| header.len());
+                    (1, ITEM_COST + (header + push.body.len()) as u64)
+                }
+                Frame::Notice(_) => (1, ITEM_COST),
+                _ => (0, 0),
+            };
+            self.credit.0 = self.credit.0.saturating_sub(items);
+            self.credit.1 = self.credit.1.saturating_sub(bytes);
+        }
+        Ok(frames)
+    }
+
+    /// Acks mailbox items that are in the database, and gives credit for more.
+    pub(crate) async fn ack(&mut self, mut items: Vec<u64>) -> Result<()> {
+        items.sort_unstable();
+        for ranges in to_ranges(&items).chunks(MAX_LIST) {
+            let ack = Ack { generation: self.generation, ranges: ranges.to_vec() };
+            self.connection.send(ack).await?;
+        }
+        self.give_credit().await
+    }
+}
+
+async fn timed<T>(
+    within: Duration,
+    work: impl Future<Output = Result<T, ConnectionError>>,
+) -> Result<T, ConnectionError> {
+    timeout(within, work).await.map_err(|_| ConnectionError::Timeout)?
+}
+
+fn refused(what: &'static str, done: &Done) -> Error {
+    Error::Refused {
+        what,
+        code: done.code.unwrap_or(ErrorCode::Malformed),
+        detail: done.detail.clone(),
+        retry_after: done.retry_after,
+    }
+}
+
+fn protocol(frame: &Frame) -> Error {
+    ConnectionError::Protocol(format!("{} instead of Welcome", frame.name())).into()
+}
+
+/// Rising numbers as inclusive ranges.
+fn to_ranges(numbers: &[u64]) -> Vec<(u64, u64)> {
+    let mut ranges: Vec<(u64, u64)> = Vec::new();
+    for number in numbers {
+        match ranges.last_mut() {
+            Some((_, last)) if *number <= *last + 1 => *last = (*last).max(*number),
+            _ => ranges.push((*number, *number)),
+        }
+    }
+    ranges
+}
+
+/// The highest receipts held, for the hello.
+pub(crate) fn quotes(tx: &Transaction<'_>) -> Result<Vec<Quote>> {
+    let mut query = tx.prepare("SELECT * FROM quote ORDER BY commit_no DESC LIMIT ?1")?;
+    let rows = query.query_map([MAX_QUOTED as i64], |row| {
+        Ok(Quote {
+            node: NodeId(blob(row, "node")?),
+            generation: unsigned(row, "generation")?,
+            run: ByteArray::new(blob(row, "run")?),
+            commit: unsigned(row, "commit_no")?,
+        })
+    })?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn acks_name_ranges() {
+        assert_eq!(to_ranges(&[]), []);
+        assert_eq!(to_ranges(&[1, 2, 3, 3, 7, 9, 10]), [(1, 3), (7, 7), (9, 10)]);
+    }
+}

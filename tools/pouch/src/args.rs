@@ -1,0 +1,270 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use postroad_cli::{CompletionsArgs, GlobalArgs, ManArgs, Program, parse_duration};
+
+/// The Postroad messenger.
+///
+/// Every command first takes what came in and sends what waits, and works offline with what it has.
+#[derive(Debug, Parser)]
+#[command(name = "pouch", version, arg_required_else_help = true)]
+pub(crate) struct Pouch {
+    #[command(flatten)]
+    pub(crate) global: GlobalArgs,
+    #[command(flatten)]
+    pub(crate) profile: ProfileArgs,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Which account is meant.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Everywhere")]
+pub(crate) struct ProfileArgs {
+    /// The profile: one machine may hold several accounts
+    #[arg(long, global = true, value_name = "NAME", default_value = "default")]
+    #[arg(env = "POSTROAD_PROFILE")]
+    pub(crate) profile: String,
+    /// Where profiles are kept [default: postroad/pouch in the user's data directory]
+    #[arg(long, global = true, value_name = "DIR", env = "POSTROAD_DATA_DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Make an account at the node that a join link names
+    Join(Join),
+    /// Show who this is, and the link by which others add you
+    Whoami(Whoami),
+    /// List conversations
+    Chats,
+    /// Add, list, invite, rename and block contacts
+    #[command(subcommand)]
+    Contact(Contact),
+    /// List, accept, ignore and block people who ask to write to you
+    Requests(Requests),
+    /// Send a text
+    Send(Send),
+    /// Show the messages that were not shown before
+    Inbox(Inbox),
+    /// Show a conversation
+    Read(Read),
+    /// Print what happens, one JSON object per line, until interrupted
+    Watch,
+    /// Show each step of a message's way, and what it waits for
+    Why(Why),
+    /// Show how this account and its connection stand
+    Status,
+    /// Show or change settings
+    Settings(Settings),
+    /// Write shell completions
+    Completions(CompletionsArgs),
+    /// Write man pages
+    Man(ManArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Join {
+    /// The node's invitation: postroad:join#…
+    pub(crate) link: String,
+    /// The handle to take at the node: lower-case letters, digits, '.', '_' and '-'
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Whoami {
+    /// Show the contact link as a QR code
+    #[arg(long)]
+    pub(crate) qr: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Contact {
+    /// Add a contact by link or handle
+    Add {
+        /// A contact link, or a handle such as alice@road.example
+        contact: String,
+        /// What to call them here
+        #[arg(long)]
+        name: Option<String>,
+    },
+    /// List contacts
+    Ls,
+    /// Make a link for others to add you
+    Invite {
+        /// How often it may be used; without it, until revoked
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+        uses: Option<u64>,
+        /// How long it may be used, such as 7d
+        #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+        expires: Option<Duration>,
+        /// Show it as a QR code
+        #[arg(long)]
+        qr: bool,
+    },
+    /// List your own links
+    Invites,
+    /// Take one of your own links back
+    Revoke {
+        /// The link
+        link: String,
+    },
+    /// Give a contact another name
+    Rename {
+        /// Name, handle or id
+        contact: String,
+        /// The new name
+        name: String,
+    },
+    /// Take nothing more from a contact
+    Block {
+        /// Name, handle or id
+        contact: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Requests {
+    #[command(subcommand)]
+    pub(crate) verb: Option<Request>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Request {
+    /// List them
+    Ls,
+    /// Make somebody who asks a contact
+    Accept {
+        /// Name, handle or id
+        contact: String,
+    },
+    /// Forget a request; nothing is said
+    Ignore {
+        /// Name, handle or id
+        contact: String,
+    },
+    /// Forget a request and take no other from there
+    Block {
+        /// Name, handle or id
+        contact: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Send {
+    /// Name, handle or id
+    pub(crate) to: String,
+    /// The text, or - to read it from standard input
+    #[arg(allow_hyphen_values = true)]
+    pub(crate) text: Option<String>,
+    /// Read the text from a file
+    #[arg(long, value_name = "FILE", conflicts_with = "text")]
+    pub(crate) file: Option<PathBuf>,
+    /// Wait until it got that far; exit 5 if it did not
+    #[arg(long, value_name = "STATE")]
+    pub(crate) wait: Option<WaitFor>,
+    /// How long to wait
+    #[arg(long, value_name = "DURATION", default_value = "20s", value_parser = parse_duration)]
+    pub(crate) timeout: Duration,
+}
+
+/// States that can be waited for.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum WaitFor {
+    /// Your node has it
+    Accepted,
+    /// The recipient's node has it
+    AtNode,
+    /// The recipient's device has it
+    Delivered,
+    /// The recipient saw it
+    Read,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Inbox {
+    /// Leave them as not shown
+    #[arg(long)]
+    pub(crate) peek: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Read {
+    /// Name, handle or id
+    pub(crate) chat: String,
+    /// How many of the newest messages; 0 for all
+    #[arg(short = 'n', long = "last", value_name = "N", default_value_t = 50)]
+    pub(crate) last: usize,
+    /// Only messages that contain this
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) search: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Why {
+    /// A message's id, as send, inbox and read show it
+    pub(crate) message: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Settings {
+    /// Which one to change
+    #[arg(requires = "value")]
+    pub(crate) key: Option<Setting>,
+    /// Its new value
+    pub(crate) value: Option<Switch>,
+}
+
+/// Settings.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum Setting {
+    /// Whether contacts are told that their messages arrived and were read
+    Receipts,
+    /// Whether your handle can be looked up, so that strangers can ask to write
+    Lookups,
+}
+
+/// On or off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Switch {
+    /// Yes
+    On,
+    /// No
+    Off,
+}
+
+impl Program for Pouch {
+    fn global(&self) -> &GlobalArgs {
+        &self.global
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Pouch::command().debug_assert();
+    }
+
+    #[test]
+    fn texts_that_look_like_flags_can_be_sent() {
+        let pouch = Pouch::try_parse_from(["pouch", "send", "bob", "-"]).unwrap();
+        let Command::Send(send) = pouch.command else { panic!() };
+        assert_eq!(send.text.as_deref(), Some("-"));
+        let pouch = Pouch::try_parse_from(["pouch", "send", "bob", "--", "--json"]).unwrap();
+        let Command::Send(send) = pouch.command else { panic!() };
+        assert_eq!(send.text.as_deref(), Some("--json"));
+        let args = ["pouch", "--json", "send", "bob", "hi", "--wait", "at-node", "--timeout", "5s"];
+        let pouch = Pouch::try_parse_from(args).unwrap();
+        let Command::Send(send) = pouch.command else { panic!() };
+        assert!(matches!(send.wait, Some(WaitFor::AtNode)));
+    }
+}

@@ -1,0 +1,184 @@
+//! The account: `join`, `whoami`, `status`, `settings`.
+
+use postroad_cli::{CliError, Colour, Printer, ago, fields, now_ms, qr, rfc3339_ms, safe};
+use postroad_client::{Client, Error};
+use postroad_proto::link::JoinLink;
+use postroad_proto::record::Handle;
+use serde::Serialize;
+
+use crate::args::{Join, Setting, Settings, Switch, Whoami};
+use crate::error::explain;
+use crate::profile::sync;
+
+/// What `whoami` and `join` print.
+#[derive(Serialize)]
+struct WhoamiRow {
+    account: String,
+    handle: Option<String>,
+    device: String,
+    node: String,
+    link: String,
+}
+
+impl From<postroad_client::Whoami> for WhoamiRow {
+    fn from(who: postroad_client::Whoami) -> Self {
+        Self {
+            account: who.account.to_string(),
+            handle: who.handle,
+            device: who.device,
+            node: who.node.to_string(),
+            link: who.link.to_string(),
+        }
+    }
+}
+
+impl WhoamiRow {
+    fn human(&self) -> String {
+        fields(&[
+            ("account", self.account.clone()),
+            ("handle", self.handle.clone().unwrap_or_else(|| "none".to_owned())),
+            ("device", self.device.clone()),
+            ("node", self.node.clone()),
+            ("link", self.link.clone()),
+        ])
+    }
+}
+
+pub(crate) async fn join(
+    client: &mut Client,
+    args: &Join,
+    printer: &Printer,
+) -> Result<(), CliError> {
+    let link: JoinLink = args.link.parse().map_err(|e| explain(Error::Link(e)))?;
+    let handle = args.name.as_deref().map(str::parse::<Handle>).transpose();
+    let handle = handle.map_err(|e| CliError::usage(e.to_string(), "choose another --name"))?;
+    printer.progress("making the account and its keys");
+    let row = WhoamiRow::from(client.join(&link, handle.as_ref()).await.map_err(explain)?);
+    printer.object(&row, || row.human())?;
+    printer.hint("hand your link to others; pouch contact add LINK adds theirs");
+    Ok(())
+}
+
+pub(crate) async fn whoami(
+    client: &mut Client,
+    args: &Whoami,
+    printer: &Printer,
+) -> Result<(), CliError> {
+    sync(client, printer).await?;
+    let row = WhoamiRow::from(client.whoami().map_err(explain)?);
+    let code = if args.qr && !printer.is_json() { qr(&row.link)? } else { String::new() };
+    printer.object(&row, || row.human() + &code)
+}
+
+#[derive(Serialize)]
+struct StatusRow {
+    verdict: &'static str,
+    account: String,
+    handle: Option<String>,
+    node: NodeRow,
+    online: bool,
+    reason: Option<String>,
+    synced_at: Option<String>,
+    unread: u64,
+    requests: u64,
+    queued: u64,
+    unsettled: u64,
+    problems: Vec<ProblemRow>,
+}
+
+#[derive(Serialize)]
+struct NodeRow {
+    id: String,
+    name: String,
+    network: String,
+}
+
+#[derive(Serialize)]
+struct ProblemRow {
+    code: String,
+    message: String,
+    at: String,
+}
+
+pub(crate) async fn status(client: &mut Client, printer: &Printer) -> Result<(), CliError> {
+    let online = sync(client, printer).await?;
+    let who = client.whoami().map_err(explain)?;
+    let status = client.status().map_err(explain)?;
+    let problems: Vec<ProblemRow> = status
+        .problems
+        .into_iter()
+        .map(|p| ProblemRow { code: p.code, message: p.message, at: rfc3339_ms(p.at) })
+        .collect();
+    let synced = (status.contact.at > 0).then_some(status.contact.at);
+    let row = StatusRow {
+        verdict: if online { "ok" } else { "degraded" },
+        account: who.account.to_string(),
+        handle: who.handle,
+        node: NodeRow {
+            id: who.node.node.to_string(),
+            name: who.node.name,
+            network: who.node.network.to_string(),
+        },
+        online,
+        reason: Some(status.contact.offline).filter(|reason| !reason.is_empty() && !online),
+        synced_at: synced.map(rfc3339_ms),
+        unread: status.unread,
+        requests: status.requests,
+        queued: status.queued,
+        unsettled: status.unsettled,
+        problems,
+    };
+    printer.object(&row, || human_status(&row, synced, printer))
+}
+
+fn human_status(row: &StatusRow, synced: Option<u64>, printer: &Printer) -> String {
+    let verdict = match (&row.reason, row.online) {
+        (_, true) => printer.paint(Colour::Green, "ok: in step with the node"),
+        (Some(reason), _) => {
+            let text = format!("offline: {}; is the node running?", safe(reason));
+            printer.paint(Colour::Yellow, &text)
+        }
+        (None, _) => printer.paint(Colour::Yellow, "offline"),
+    };
+    let node = if row.node.name.is_empty() { &row.node.id } else { &row.node.name };
+    let mut text = format!("{verdict}\n");
+    text += &fields(&[
+        ("account", row.handle.clone().unwrap_or_else(|| row.account.clone())),
+        ("node", format!("{node} ({})", row.node.network)),
+        ("in step", synced.map_or_else(|| "never".to_owned(), |at| ago(at, now_ms()))),
+        ("unread", row.unread.to_string()),
+        ("requests", row.requests.to_string()),
+        ("waiting here", row.queued.to_string()),
+        ("on the way", row.unsettled.saturating_sub(row.queued).to_string()),
+    ]);
+    for problem in &row.problems {
+        text += &format!("{}  {}: {}\n", problem.at, safe(&problem.code), safe(&problem.message));
+    }
+    text
+}
+
+#[derive(Serialize)]
+struct SettingsRow {
+    receipts: bool,
+    lookups: bool,
+}
+
+pub(crate) async fn settings(
+    client: &mut Client,
+    args: &Settings,
+    printer: &Printer,
+) -> Result<(), CliError> {
+    let on = args.value.map(|value| value == Switch::On);
+    let set = match args.key {
+        Some(Setting::Receipts) => client.set(on, None),
+        Some(Setting::Lookups) => client.set(None, on),
+        None => client.settings(),
+    };
+    let set = set.map_err(explain)?;
+    sync(client, printer).await?;
+    let row = SettingsRow { receipts: set.receipts, lookups: set.lookups };
+    let word = |on| if on { "on" } else { "off" }.to_owned();
+    printer.object(&row, || {
+        fields(&[("receipts", word(row.receipts)), ("lookups", word(row.lookups))])
+    })
+}

@@ -1,0 +1,188 @@
+//! Contacts: `contact add|ls|invite|invites|revoke|rename|block`.
+
+use std::time::Duration;
+
+use postroad_cli::{
+    CliError, Column, Exit, Printer, Row, fields, now_ms, qr, rfc3339_ms, rfc3339_secs, safe,
+};
+use postroad_client::{Client, Error, InviteView};
+use postroad_proto::link::ContactLink;
+use serde::Serialize;
+
+use crate::args::Contact;
+use crate::error::explain;
+use crate::profile::sync;
+use crate::view::ContactRow;
+
+pub(crate) async fn run(
+    client: &mut Client,
+    verb: &Contact,
+    printer: &Printer,
+) -> Result<(), CliError> {
+    match verb {
+        Contact::Add { contact, name } => add(client, contact, name.as_deref(), printer).await,
+        Contact::Ls => {
+            sync(client, printer).await?;
+            let contacts = client.contacts().map_err(explain)?;
+            let rows: Vec<ContactRow> = contacts.into_iter().map(ContactRow::from).collect();
+            printer.rows(&rows, "no contacts yet: pouch contact add LINK")
+        }
+        Contact::Invite { uses, expires, qr } => {
+            invite(client, *uses, *expires, *qr, printer).await
+        }
+        Contact::Invites => {
+            sync(client, printer).await?;
+            let invites = client.invites().map_err(explain)?;
+            let rows: Vec<InviteRow> = invites.iter().map(InviteRow::from).collect();
+            printer.rows(&rows, "no links: pouch contact invite makes one")
+        }
+        Contact::Revoke { link } => revoke(client, link, printer).await,
+        Contact::Rename { contact, name } => {
+            sync(client, printer).await?;
+            let row = ContactRow::from(client.rename(contact, name).map_err(explain)?);
+            printer.object(&row, || format!("now called {}", safe(&row.name)))
+        }
+        Contact::Block { contact } => {
+            sync(client, printer).await?;
+            let row = ContactRow::from(client.block(contact).map_err(explain)?);
+            sync(client, printer).await?;
+            printer.object(&row, || format!("{} is blocked", safe(&row.name)))
+        }
+    }
+}
+
+async fn add(
+    client: &mut Client,
+    contact: &str,
+    name: Option<&str>,
+    printer: &Printer,
+) -> Result<(), CliError> {
+    let link = contact.starts_with("postroad:").then(|| contact.parse::<ContactLink>());
+    let link = link.transpose().map_err(|e| explain(Error::Link(e)))?;
+    let online = sync(client, printer).await?;
+    let added = match link {
+        Some(link) => {
+            let added = client.add_link(&link, name).map_err(explain)?;
+            if online { redeem(client, &added.account, printer).await? } else { added }
+        }
+        None if !online => return Err(offline_lookup(contact)),
+        None => client.add_handle(contact, name).await.map_err(explain)?,
+    };
+    let row = ContactRow::from(added);
+    printer.object(&row, || format!("{} is a contact: pouch send {0} TEXT", safe(&row.name)))?;
+    if online {
+        sync(client, printer).await?;
+    }
+    Ok(())
+}
+
+/// Uses the link at once. A connection that is lost meanwhile is no failure: the next sync does it.
+async fn redeem(
+    client: &mut Client,
+    account: &postroad_proto::ids::AccountId,
+    printer: &Printer,
+) -> Result<postroad_client::ContactView, CliError> {
+    match client.redeem_link(account).await {
+        Ok(contact) => Ok(contact),
+        Err(Error::Connection(error)) => {
+            client.disconnect();
+            printer.hint(&format!("offline: {}", safe(&error.to_string())));
+            client.contact(&account.to_string()).map_err(explain)
+        }
+        Err(error) => Err(explain(error)),
+    }
+}
+
+fn offline_lookup(handle: &str) -> CliError {
+    CliError::new(
+        Exit::Unreachable,
+        "unreachable",
+        format!("{handle:?} cannot be looked up without a connection to the node"),
+        "try again when the node is reachable, or ask for a contact link, which works offline",
+    )
+}
+
+/// A link of one's own.
+#[derive(Serialize)]
+struct InviteRow {
+    link: String,
+    uses: Option<u64>,
+    expires_at: Option<String>,
+    created_at: String,
+    registered: bool,
+}
+
+impl From<&InviteView> for InviteRow {
+    fn from(invite: &InviteView) -> Self {
+        Self {
+            link: invite.link.to_string(),
+            uses: Some(invite.uses).filter(|uses| *uses > 0),
+            expires_at: Some(invite.expires).filter(|at| *at > 0).map(rfc3339_secs),
+            created_at: rfc3339_ms(invite.created_at),
+            registered: invite.registered,
+        }
+    }
+}
+
+impl Row for InviteRow {
+    const COLUMNS: &'static [Column] = &[
+        Column::text("CREATED"),
+        Column::text("USES"),
+        Column::text("EXPIRES"),
+        Column::text("USABLE"),
+        Column::text("LINK").wide(),
+    ];
+
+    fn cells(&self) -> Vec<String> {
+        vec![
+            self.created_at.clone(),
+            self.uses.map_or_else(|| "any".to_owned(), |uses| uses.to_string()),
+            self.expires_at.clone().unwrap_or_else(|| "never".to_owned()),
+            if self.registered { "yes" } else { "with the next connection" }.to_owned(),
+            self.link.clone(),
+        ]
+    }
+}
+
+async fn invite(
+    client: &mut Client,
+    uses: Option<u64>,
+    expires: Option<Duration>,
+    with_qr: bool,
+    printer: &Printer,
+) -> Result<(), CliError> {
+    let expires = expires.map_or(0, |within| now_ms() / 1000 + within.as_secs());
+    let link = client.create_invite(uses.unwrap_or(0), expires).map_err(explain)?;
+    sync(client, printer).await?;
+    let made = client.invites().map_err(explain)?;
+    let made = made.iter().find(|invite| invite.link.code == link.code);
+    let Some(row) = made.map(InviteRow::from) else {
+        return Err(CliError::failed("revoked", "the link was taken back meanwhile", "try again"));
+    };
+    let code = if with_qr && !printer.is_json() { qr(&row.link)? } else { String::new() };
+    printer.object(&row, || {
+        fields(&[
+            ("link", row.link.clone()),
+            ("uses", row.uses.map_or_else(|| "any".to_owned(), |uses| uses.to_string())),
+            ("expires", row.expires_at.clone().unwrap_or_else(|| "never".to_owned())),
+        ]) + &code
+    })
+}
+
+async fn revoke(client: &mut Client, link: &str, printer: &Printer) -> Result<(), CliError> {
+    let link: ContactLink = link.parse().map_err(|e| explain(Error::Link(e)))?;
+    printer.confirm("Take this link back? Nobody can use it any more.")?;
+    client.revoke_invite(&link).map_err(explain)?;
+    let online = sync(client, printer).await?;
+    let row = Revoked { revoked: true, known_to_node: online };
+    printer.object(&row, || {
+        if online { "taken back" } else { "taken back here; the node is told with the next connection" }
+            .to_owned()
+    })
+}
+
+#[derive(Serialize)]
+struct Revoked {
+    revoked: bool,
+    known_to_node: bool,
+}

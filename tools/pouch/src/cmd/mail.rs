@@ -1,0 +1,100 @@
+//! Reading: `chats`, `inbox`, `read`.
+
+use postroad_cli::{CliError, Format, Printer, json_line, rfc3339_ms};
+use postroad_client::{Client, Message, Query};
+
+use crate::args::{Inbox, Read};
+use crate::error::explain;
+use crate::profile::sync;
+use crate::view::{ChatRow, MessageRow};
+
+pub(crate) async fn chats(client: &mut Client, printer: &Printer) -> Result<(), CliError> {
+    sync(client, printer).await?;
+    let mut rows = Vec::new();
+    for contact in client.contacts().map_err(explain)? {
+        let of = Query { contact: Some(contact.account), ..Query::default() };
+        let last = client.messages(&Query { last: 1, ..of.clone() }).map_err(explain)?;
+        let unread = client.messages(&Query { unshown: true, ..of }).map_err(explain)?.len();
+        let last = last.into_iter().next();
+        let at = last.as_ref().map(|message| message.received_at.unwrap_or(message.sent_at));
+        rows.push(ChatRow {
+            chat: contact.name,
+            account: contact.account.to_string(),
+            unread,
+            last_at: at.map(rfc3339_ms),
+            last_text: last.and_then(|message| message.text),
+            last_ms: at,
+        });
+    }
+    rows.sort_by_key(|row| std::cmp::Reverse(row.last_ms));
+    printer.rows(&rows, "no conversations yet: pouch contact add LINK")
+}
+
+pub(crate) async fn inbox(
+    client: &mut Client,
+    args: &Inbox,
+    printer: &Printer,
+) -> Result<(), CliError> {
+    sync(client, printer).await?;
+    let messages =
+        client.messages(&Query { unshown: true, ..Query::default() }).map_err(explain)?;
+    print(&messages, printer, "nothing new")?;
+    let status = client.status().map_err(explain)?;
+    if status.requests > 0 {
+        printer.hint(&format!("{} ask to write to you: pouch requests", status.requests));
+    }
+    if args.peek { Ok(()) } else { shown(client, &messages, printer).await }
+}
+
+pub(crate) async fn read(
+    client: &mut Client,
+    args: &Read,
+    printer: &Printer,
+) -> Result<(), CliError> {
+    sync(client, printer).await?;
+    let contact = client.contact(&args.chat).map_err(explain)?;
+    let query = Query {
+        contact: Some(contact.account),
+        search: args.search.clone(),
+        last: args.last,
+        requests: true,
+        ..Query::default()
+    };
+    let messages = client.messages(&query).map_err(explain)?;
+    print(&messages, printer, "no messages")?;
+    shown(client, &messages, printer).await
+}
+
+/// Marks what was printed, and lets its senders know if they may.
+async fn shown(
+    client: &mut Client,
+    messages: &[Message],
+    printer: &Printer,
+) -> Result<(), CliError> {
+    client.mark_shown(messages).map_err(explain)?;
+    if client.is_online() && messages.iter().any(|message| !message.outgoing && !message.shown) {
+        sync(client, printer).await?;
+    }
+    Ok(())
+}
+
+/// Messages are no table: texts have lines of their own.
+fn print(messages: &[Message], printer: &Printer, empty: &str) -> Result<(), CliError> {
+    let rows: Vec<MessageRow> = messages.iter().map(MessageRow::from).collect();
+    match printer.format() {
+        Format::Json => printer.out(&format!("{}\n", json_line(&rows))),
+        Format::Jsonl => {
+            let lines: Vec<String> = rows.iter().map(|row| json_line(row) + "\n").collect();
+            printer.out(&lines.concat())
+        }
+        Format::Table | Format::Wide if rows.is_empty() => {
+            printer.hint(empty);
+            Ok(())
+        }
+        format @ (Format::Table | Format::Wide) => {
+            let is_wide = format == Format::Wide;
+            let texts: Vec<String> = rows.iter().map(|row| row.human(is_wide)).collect();
+            printer.out(&texts.concat())
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! `why`: each step of a message's way, its signer and time, and what it waits for.
+
+use postroad_cli::{CliError, Printer, safe};
+use postroad_client::{Client, Error};
+use postroad_proto::ids::MessageId;
+use serde::Serialize;
+
+use crate::args::Why;
+use crate::error::explain;
+use crate::profile::sync;
+use crate::view::{StepRow, WaitingRow};
+
+#[derive(Serialize)]
+struct WhyRow {
+    id: String,
+    chat: String,
+    state: String,
+    steps: Vec<StepRow>,
+    waiting: Option<WaitingRow>,
+    reason: Option<String>,
+}
+
+pub(crate) async fn run(
+    client: &mut Client,
+    args: &Why,
+    printer: &Printer,
+) -> Result<(), CliError> {
+    let id: MessageId = args.message.parse().map_err(|error: postroad_proto::ids::IdError| {
+        let name = args.message.clone();
+        let found = explain(Error::NotFound { what: "message", name });
+        CliError { message: format!("{}: {error}", found.message), ..found }
+    })?;
+    sync(client, printer).await?;
+    let why = client.why(&id).map_err(explain)?;
+    let row = WhyRow {
+        id: why.message.id.to_string(),
+        chat: why.message.chat.clone(),
+        state: why.message.state.to_string(),
+        steps: why.steps.iter().map(StepRow::from).collect(),
+        waiting: why.waiting.as_ref().map(WaitingRow::from),
+        reason: Some(why.message.reason.clone()).filter(|reason| !reason.is_empty()),
+    };
+    printer.object(&row, || human(&row))
+}
+
+fn human(row: &WhyRow) -> String {
+    let mut text = format!("{} to {}  {}\n", row.state, safe(&row.chat), row.id);
+    for step in &row.steps {
+        let checked = if step.verified { "verified" } else { "not verifiable" };
+        text += &format!("  {:<9}  {}  {checked}  by {}\n", step.state, step.at, step.by);
+    }
+    if let Some(reason) = &row.reason {
+        text += &format!("reason: {}\n", safe(reason));
+    }
+    if let Some(waiting) = &row.waiting {
+        text += &format!("waits at {} since {}\n", waiting.at, waiting.since);
+        text += &format!("  for: {}\n", safe(&waiting.reason));
+        if let Some(next) = &waiting.next_try {
+            text += &format!("  next try: {next}\n");
+        }
+    }
+    text
+}

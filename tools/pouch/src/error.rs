@@ -1,0 +1,147 @@
+//! The SDK's errors as people and scripts see them: what happened, why, what to type next.
+
+use postroad_cli::{CliError, Exit};
+use postroad_client::{ConnectionError, Error, StorageError};
+use postroad_proto::error::ErrorCode;
+
+/// Turns an error of the SDK into one that says what to do.
+pub(crate) fn explain(error: Error) -> CliError {
+    let message = error.to_string();
+    match &error {
+        Error::NotJoined => {
+            CliError::failed("not_joined", message, "pouch join LINK, with a node's invitation")
+        }
+        Error::AlreadyJoined { .. } => CliError::failed(
+            "already_joined",
+            message,
+            "pouch --profile NAME join LINK makes another account",
+        ),
+        Error::NotFound { what, .. } => {
+            let hint = match *what {
+                "message" => "pouch read CHAT shows the ids of messages",
+                "request of" => "pouch requests lists who asks",
+                "node" => "only handles at your own node can be looked up; ask for a contact link",
+                "invite of that" => "pouch contact invites lists your links",
+                _ => "pouch contact ls lists contacts; pouch contact add LINK adds one",
+            };
+            CliError::new(Exit::NotFound, "not_found", message, hint)
+        }
+        Error::Yourself => {
+            CliError::failed("yourself", message, "name somebody else; pouch contact ls lists them")
+        }
+        Error::TooLarge { .. } => CliError::failed(
+            "too_large",
+            message,
+            "send it in parts; nothing of it was stored",
+        ),
+        Error::NameTaken(_) => {
+            CliError::failed("name_taken", message, "choose another with --name NAME")
+        }
+        Error::BadName(..) => CliError::usage(message, "choose another name"),
+        Error::Blocked(name) => CliError::new(
+            Exit::Denied,
+            "blocked",
+            message,
+            format!("pouch contact add LINK takes {name:?} back"),
+        ),
+        Error::Unanswered(name) => CliError::new(
+            Exit::Denied,
+            "unanswered",
+            message,
+            format!("pouch requests accept {name:?}"),
+        ),
+        Error::Link(_) => CliError::usage(message, "copy the whole link, in quotes"),
+        Error::WrongNetwork { .. } => {
+            CliError::failed("wrong_network", message, "use a profile of that network")
+        }
+        Error::Untrusted { .. } => CliError::failed(
+            "untrusted",
+            message,
+            "nothing of it was used; ask for a fresh link, and tell the node's operator",
+        ),
+        Error::Refused { code, .. } => refused(*code, message),
+        Error::Connection(connection) => unreachable(connection, message),
+        Error::Storage(storage) => stored(storage, message),
+        Error::Codec(_) | Error::Pair(_) => {
+            CliError::failed("internal", message, "this is a bug; please report it")
+        }
+    }
+}
+
+fn refused(code: ErrorCode, message: String) -> CliError {
+    let (exit, word, hint) = match code {
+        ErrorCode::InviteUsed => {
+            (Exit::Denied, "invite_used", "it was used as often as it may be: ask for a new one")
+        }
+        ErrorCode::InviteExpired => {
+            (Exit::Denied, "invite_expired", "its time is over: ask for a new one")
+        }
+        ErrorCode::InviteRevoked => {
+            (Exit::Denied, "invite_revoked", "it was taken back: ask for a new one")
+        }
+        ErrorCode::InviteUnknown => (
+            Exit::Denied,
+            "invite_unknown",
+            "the node does not know it (yet): was all of it copied? else ask for a new one",
+        ),
+        ErrorCode::Taken => (Exit::Denied, "taken", "that handle is somebody else's: --name OTHER"),
+        ErrorCode::NotFound => (Exit::NotFound, "not_found", "is the handle spelt right?"),
+        ErrorCode::Denied => {
+            (Exit::Denied, "denied", "ask the other side for a fresh link, or the operator why")
+        }
+        ErrorCode::Unroutable => {
+            (Exit::Unreachable, "unroutable", "no way to that node is known now; try again later")
+        }
+        ErrorCode::Version => (Exit::Failed, "version", "update pouch, or ask for the node's update"),
+        ErrorCode::Network => (Exit::Failed, "network", "the link belongs to another network"),
+        other if other.retriable() => (Exit::Failed, "busy", "try again in a while"),
+        _ => (Exit::Failed, "refused", "pouch -vv shows more"),
+    };
+    CliError::new(exit, word, message, hint)
+}
+
+fn unreachable(error: &ConnectionError, message: String) -> CliError {
+    let hint = match error {
+        ConnectionError::Noise(_) => "somebody else answers at that address; check the link",
+        ConnectionError::TurnedAway(_) => "check that the link is of this network",
+        _ => "is the node running, and this machine online? then the same command again",
+    };
+    CliError::new(Exit::Unreachable, "unreachable", message, hint)
+}
+
+fn stored(error: &StorageError, message: String) -> CliError {
+    let (word, hint) = match error {
+        StorageError::Full => ("disk_full", "make room; nothing that was stored is lost"),
+        StorageError::Corrupt(_) => ("corrupt", "restore the profile's directory from a backup"),
+        StorageError::Newer { .. } => ("newer", "update pouch"),
+        StorageError::Busy => ("locked", "another program keeps the profile busy; try again"),
+        StorageError::Key(_) | StorageError::Secret => {
+            ("key", "restore the profile's key file from a backup")
+        }
+        StorageError::Io { .. } => ("io", "check the rights of the profile's directory"),
+        StorageError::Value(_) | StorageError::Sqlite(_) => {
+            ("storage", "restore the profile's directory from a backup, or report a bug")
+        }
+    };
+    CliError::failed(word, message, hint)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_refusal_has_a_next_step() {
+        for code in ErrorCode::ALL {
+            let error = explain(Error::Refused {
+                what: "it",
+                code: *code,
+                detail: String::new(),
+                retry_after: 0,
+            });
+            assert!(!error.hint.is_empty() && error.exit != Exit::Ok, "{error:?}");
+        }
+        let used = refused(ErrorCode::InviteUsed, String::new());
+        assert_eq!((used.code, used.exit), ("invite_used", Exit::Denied));
+    }
+}

@@ -1,0 +1,81 @@
+//! Opening the profile that is meant, and coming into step with its home.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use postroad_cli::{CliError, Printer, data_root, safe};
+use postroad_client::{Client, Error, Synced};
+
+use crate::args::ProfileArgs;
+use crate::error::explain;
+
+/// Longest time a command's sync may take: a node that answers slowly must not hang it.
+const SYNC: Duration = Duration::from_secs(8);
+
+/// Opens the profile of a command that needs an account.
+pub(crate) async fn open(args: &ProfileArgs, printer: &Printer) -> Result<Client, CliError> {
+    let directory = directory(args)?;
+    if !directory.is_dir() {
+        return Err(explain(Error::NotJoined));
+    }
+    let mut client = open_any(args, printer).await?;
+    if client.is_joined().map_err(explain)? {
+        Ok(client)
+    } else {
+        Err(explain(Error::NotJoined))
+    }
+}
+
+/// Opens a profile, or makes it. Commands on one profile take turns.
+pub(crate) async fn open_any(args: &ProfileArgs, printer: &Printer) -> Result<Client, CliError> {
+    let client = Client::open(&directory(args)?).map_err(explain)?;
+    let waits = || printer.progress("another command on this profile is at work; waiting");
+    client.lock(waits).await.map_err(explain)?;
+    Ok(client)
+}
+
+fn directory(args: &ProfileArgs) -> Result<PathBuf, CliError> {
+    let name = &args.profile;
+    let allowed = |c: char| c.is_alphanumeric() || "._-".contains(c);
+    if name.is_empty() || name.starts_with('.') || !name.chars().all(allowed) {
+        let message = format!("{name:?} cannot be the name of a profile");
+        return Err(CliError::usage(message, "use letters, digits, '.', '_' and '-'"));
+    }
+    let base = match &args.data_dir {
+        Some(directory) => directory.clone(),
+        None => data_root()?.join("pouch"),
+    };
+    Ok(base.join(name))
+}
+
+/// Takes what came in and sends what waits. Says so when there is no connection, and goes on.
+pub(crate) async fn sync(client: &mut Client, printer: &Printer) -> Result<bool, CliError> {
+    sync_within(client, printer, SYNC).await
+}
+
+/// As [`sync`], for at most `within`.
+pub(crate) async fn sync_within(
+    client: &mut Client,
+    printer: &Printer,
+    within: Duration,
+) -> Result<bool, CliError> {
+    let synced = tokio::time::timeout(within, client.sync()).await;
+    match synced {
+        Ok(Ok(Synced::Online)) => Ok(true),
+        Ok(Ok(Synced::Offline(error))) => {
+            printer.hint(&format!("offline: {}", safe(&error.to_string())));
+            Ok(false)
+        }
+        Ok(Err(error @ Error::Refused { .. })) => {
+            // The home refuses this device: what is here can still be read and written.
+            printer.warn(&format!("warning: {}", safe(&error.to_string())));
+            Ok(false)
+        }
+        Ok(Err(error)) => Err(explain(error)),
+        Err(_) => {
+            client.disconnect();
+            printer.hint("offline: the node answers too slowly");
+            Ok(false)
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! What commands print: the JSON objects that scripts rely on, and the rows that people see.
+
+use postroad_cli::{Column, Row, ago, now_ms, rfc3339_ms, safe, safe_lines};
+use postroad_client::{CheckedStep, ContactView, Message, WaitsFor};
+use serde::Serialize;
+
+/// How our own messages are signed in a conversation.
+pub(crate) const ME: &str = "me";
+
+/// A message in `inbox`, `read` and `watch`.
+#[derive(Debug, Serialize)]
+pub(crate) struct MessageRow {
+    id: String,
+    chat: String,
+    from: String,
+    kind: String,
+    text: Option<String>,
+    sent_at: String,
+    received_at: Option<String>,
+    state: String,
+    missing_before: u64,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    reason: String,
+}
+
+impl From<&Message> for MessageRow {
+    fn from(message: &Message) -> Self {
+        Self {
+            id: message.id.to_string(),
+            chat: message.chat.clone(),
+            from: if message.outgoing { ME.to_owned() } else { message.chat.clone() },
+            kind: message.kind_name(),
+            text: message.text.clone(),
+            sent_at: rfc3339_ms(message.sent_at),
+            received_at: message.received_at.map(rfc3339_ms),
+            state: message.state.to_string(),
+            missing_before: message.missing_before,
+            reason: message.reason.clone(),
+        }
+    }
+}
+
+impl MessageRow {
+    /// The message as people read it: who, when and how far on one line, the text below.
+    pub(crate) fn human(&self, is_wide: bool) -> String {
+        let mut text = String::new();
+        if self.missing_before > 0 {
+            let s = if self.missing_before == 1 { "" } else { "s" };
+            text.push_str(&format!("-- {} message{s} missing here --\n", self.missing_before));
+        }
+        let with = if self.from == ME { format!(" to {}", self.chat) } else { String::new() };
+        text.push_str(&format!("{}{}  {}", safe(&self.from), safe(&with), self.sent_at));
+        if self.from == ME || is_wide {
+            text.push_str(&format!("  {}", self.state));
+        }
+        if is_wide {
+            text.push_str(&format!("  {}", self.id));
+        }
+        let body = match &self.text {
+            Some(text) => safe_lines(text).into_owned(),
+            None => format!("[{}: this version cannot show it]", safe(&self.kind)),
+        };
+        for line in body.split('\n') {
+            text.push_str("\n  ");
+            text.push_str(line);
+        }
+        text.push('\n');
+        text
+    }
+}
+
+/// A contact.
+#[derive(Debug, Serialize)]
+pub(crate) struct ContactRow {
+    pub(crate) account: String,
+    pub(crate) name: String,
+    verified: bool,
+    handle: Option<String>,
+    blocked: bool,
+    state: &'static str,
+    node: String,
+    reason: Option<String>,
+}
+
+impl From<ContactView> for ContactRow {
+    fn from(contact: ContactView) -> Self {
+        Self {
+            account: contact.account.to_string(),
+            name: contact.name,
+            verified: contact.verified,
+            handle: Some(contact.handle).filter(|handle| !handle.is_empty()),
+            blocked: contact.blocked,
+            state: contact.phase.word(),
+            node: contact.home.node.to_string(),
+            reason: Some(contact.reason).filter(|reason| !reason.is_empty()),
+        }
+    }
+}
+
+impl Row for ContactRow {
+    const COLUMNS: &'static [Column] = &[
+        Column::text("NAME"),
+        Column::text("HANDLE"),
+        Column::text("VERIFIED"),
+        Column::text("STATE"),
+        Column::text("REASON"),
+        Column::text("ACCOUNT").wide(),
+        Column::text("NODE").wide(),
+    ];
+
+    fn cells(&self) -> Vec<String> {
+        let state = if self.blocked { "blocked" } else { self.state };
+        vec![
+            self.name.clone(),
+            self.handle.clone().unwrap_or_default(),
+            if self.verified { "yes" } else { "no" }.to_owned(),
+            state.to_owned(),
+            self.reason.clone().unwrap_or_default(),
+            self.account.clone(),
+            self.node.clone(),
+        ]
+    }
+}
+
+/// A step in `why`.
+#[derive(Debug, Serialize)]
+pub(crate) struct StepRow {
+    pub(crate) state: String,
+    pub(crate) by: String,
+    pub(crate) at: String,
+    pub(crate) verified: bool,
+}
+
+impl From<&CheckedStep> for StepRow {
+    fn from(step: &CheckedStep) -> Self {
+        Self {
+            state: step.state.to_string(),
+            by: step.by.to_string(),
+            at: rfc3339_ms(step.at),
+            verified: step.verified,
+        }
+    }
+}
+
+/// What a message waits for.
+#[derive(Debug, Serialize)]
+pub(crate) struct WaitingRow {
+    pub(crate) at: String,
+    pub(crate) since: String,
+    pub(crate) reason: String,
+    pub(crate) next_try: Option<String>,
+}
+
+impl From<&WaitsFor> for WaitingRow {
+    fn from(waiting: &WaitsFor) -> Self {
+        Self {
+            at: waiting.at.clone(),
+            since: rfc3339_ms(waiting.since),
+            reason: waiting.reason.clone(),
+            next_try: waiting.next_try.map(rfc3339_ms),
+        }
+    }
+}
+
+/// A conversation in `chats`.
+#[derive(Debug, Serialize)]
+pub(crate) struct ChatRow {
+    pub(crate) chat: String,
+    pub(crate) account: String,
+    pub(crate) unread: usize,
+    pub(crate) last_at: Option<String>,
+    pub(crate) last_text: Option<String>,
+    #[serde(skip)]
+    pub(crate) last_ms: Option<u64>,
+}
+
+impl Row for ChatRow {
+    const COLUMNS: &'static [Column] = &[
+        Column::text("CHAT"),
+        Column::number("UNREAD"),
+        Column::text("LAST"),
+        Column::text("TEXT"),
+        Column::text("ACCOUNT").wide(),
+    ];
+
+    fn cells(&self) -> Vec<String> {
+        let now = now_ms();
+        vec![
+            self.chat.clone(),
+            self.unread.to_string(),
+            self.last_ms.map(|at| ago(at, now)).unwrap_or_default(),
+            self.last_text.clone().unwrap_or_default(),
+            self.account.clone(),
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use postroad_client::State;
+    use postroad_proto::ids::{AccountId, MessageId};
+
+    use super::*;
+
+    fn message(text: &str) -> Message {
+        Message {
+            row: 1,
+            id: MessageId([1; 16]),
+            contact: AccountId([2; 32]),
+            chat: "bob\u{202e}".to_owned(),
+            outgoing: false,
+            kind: 1,
+            text: Some(text.to_owned()),
+            sent_at: 0,
+            received_at: Some(1),
+            state: State::Delivered,
+            reason: String::new(),
+            shown: false,
+            missing_before: 2,
+        }
+    }
+
+    #[test]
+    fn what_scripts_rely_on_is_there_and_exact() {
+        let row = MessageRow::from(&message("a\u{1b}[2Jb"));
+        let json = serde_json::to_value(&row).unwrap();
+        for key in
+            ["id", "chat", "from", "kind", "text", "sent_at", "received_at", "state"]
+        {
+            assert!(json.get(key).is_some(), "{key}");
+        }
+        assert_eq!(json["text"], "a\u{1b}[2Jb");
+        assert_eq!(json["from"], json["chat"]);
+        assert_eq!(json["sent_at"].as_str().map(|at| at.ends_with('Z')), Some(true));
+    }
+
+    #[test]
+    fn nothing_from_a_stranger_reaches_the_terminal() {
+        let text = MessageRow::from(&message("a\u{1b}[2Jb\nme  forged\u{202e}")).human(true);
+        assert!(!text.contains('\u{1b}') && !text.contains('\u{202e}'), "{text:?}");
+        assert!(text.contains("\n  me  forged"), "a second line is indented: {text:?}");
+        assert!(text.starts_with("-- 2 messages missing here --"));
+    }
+}

@@ -1,0 +1,183 @@
+//! Starting and ending one node.
+
+use std::{
+    fs::{self, DirBuilder, File, OpenOptions},
+    io,
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::Path,
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use postroad_cli::{CliError, Exit};
+use rustix::process::Signal;
+
+use crate::{
+    interrupt,
+    log::excerpt,
+    process::Process,
+    programs::Programs,
+    state::{Ready, Testnet},
+};
+
+/// A node is ready within 3 s here; a busy machine gets more.
+const READY_LIMIT: Duration = Duration::from_secs(30);
+const READY_POLL: Duration = Duration::from_millis(5);
+/// What a node may take to end in order before it is killed.
+pub(crate) const END_LIMIT: Duration = Duration::from_secs(10);
+/// What the kernel may take to end a killed process that waits for a slow disk.
+pub(crate) const KILL_LIMIT: Duration = Duration::from_secs(10);
+const LOG_LINES: usize = 15;
+
+/// Where a node listens when the system may choose.
+const ANY_PORT: &str = "127.0.0.1:0";
+
+/// The one setting of the caller's that reaches the nodes: how much they log. Others are for the
+/// caller's own node, and would change addresses and links here.
+const PASSED_ON: &str = "POSTROAD_LOG";
+
+/// Starts the node's process, detached. One that ran before gets its addresses again.
+pub(crate) fn start(net: &mut Testnet, index: usize, programs: &Programs) -> Result<(), CliError> {
+    let name = net.nodes[index].name.clone();
+    let dir = net.node_dir(&name);
+    make_dir(&dir)?;
+    let ready_file = dir.join("ready.json");
+    remove_stale(&ready_file)?;
+    let log = open_log(&net.log_file(&name))?;
+    let err = log.try_clone().map_err(|error| node_failed(&name, &error))?;
+    let (listen, admin) = match &net.nodes[index].ready {
+        Some(ready) => (ready.client.clone(), ready.admin.clone()),
+        None => (vec![ANY_PORT.to_owned()], ANY_PORT.to_owned()),
+    };
+    let mut command = Command::new(&programs.this);
+    command.args(["launch", "--"]).arg(programs.path("posthoused")?).arg("run");
+    command.arg("--data-dir").arg(dir.join("data")).arg("--ready-file").arg(&ready_file);
+    command.args(["--network", &net.network, "--name", &name, "--admin", &admin]);
+    for address in &listen {
+        command.args(["--listen", address]);
+    }
+    for (key, _) in std::env::vars_os() {
+        if key.to_string_lossy().starts_with("POSTROAD_") && key != PASSED_ON {
+            command.env_remove(key);
+        }
+    }
+    let child = command
+        .current_dir(&dir)
+        .stdin(Stdio::null())
+        .stdout(log)
+        .stderr(err)
+        .spawn()
+        .map_err(|error| node_failed(&name, &error))?;
+    net.nodes[index].process = Some(Process::of(child.id())?);
+    // Before the node is ready: an interrupted start can still be found and ended.
+    net.save()
+}
+
+/// Waits until the node has said that it is ready.
+pub(crate) fn wait_ready(net: &mut Testnet, index: usize) -> Result<(), CliError> {
+    let node = &net.nodes[index];
+    let path = net.node_dir(&node.name).join("ready.json");
+    let log = net.log_file(&node.name);
+    let started = Instant::now();
+    let ready = loop {
+        interrupt::check()?;
+        // Looked at before the file: a node that was ready and then ended has left its line.
+        let running = node.is_running();
+        if let Some(ready) = read_ready(&path)? {
+            break ready;
+        }
+        let log = || format!("; the end of its log:\n{}", excerpt(&log, LOG_LINES));
+        if !running {
+            return Err(CliError::failed(
+                "node_ended",
+                format!("the node {} ended before it was ready{}", node.name, log()),
+                "the log says why",
+            ));
+        }
+        if started.elapsed() >= READY_LIMIT {
+            return Err(CliError::new(
+                Exit::TimedOut,
+                "not_ready",
+                format!("{} is not ready after {}s{}", node.name, READY_LIMIT.as_secs(), log()),
+                "the log says what it waits for",
+            ));
+        }
+        std::thread::sleep(READY_POLL);
+    };
+    net.nodes[index].ready = Some(ready);
+    net.save()
+}
+
+/// Ends a node at once, as a power cut would.
+pub(crate) fn kill(net: &Testnet, index: usize) -> Result<(), CliError> {
+    let node = &net.nodes[index];
+    let Some(process) = &node.process else { return Ok(()) };
+    process.signal(Signal::KILL)?;
+    if process.ends_within(KILL_LIMIT) {
+        return Ok(());
+    }
+    Err(CliError::new(
+        Exit::TimedOut,
+        "still_there",
+        format!("process {} of {} is still there after kill -9", process.pid, node.name),
+        "it waits for the disk; look at dmesg",
+    ))
+}
+
+/// Ends a node in order, and at once when it takes too long.
+pub(crate) fn stop(net: &Testnet, index: usize) -> Result<(), CliError> {
+    let Some(process) = &net.nodes[index].process else { return Ok(()) };
+    process.signal(Signal::TERM)?;
+    if process.ends_within(END_LIMIT) { Ok(()) } else { kill(net, index) }
+}
+
+fn make_dir(dir: &Path) -> Result<(), CliError> {
+    let made = DirBuilder::new().mode(0o700).create(dir);
+    match made {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(CliError::io(
+            format!("cannot make {}", dir.display()),
+            &error,
+            "check the disk, or name another directory with --dir",
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn remove_stale(path: &Path) -> Result<(), CliError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(CliError::io(
+            format!("cannot remove {}", path.display()),
+            &error,
+            "see who owns the directory",
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn open_log(path: &Path) -> Result<File, CliError> {
+    OpenOptions::new().create(true).append(true).mode(0o600).open(path).map_err(|error| {
+        CliError::io(format!("cannot open {}", path.display()), &error, "check the disk")
+    })
+}
+
+fn read_ready(path: &Path) -> Result<Option<Ready>, CliError> {
+    let text = match fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => {
+            let what = format!("cannot read {}", path.display());
+            return Err(CliError::io(what, &error, "see who owns the directory"));
+        }
+    };
+    serde_json::from_str(&text).map(Some).map_err(|error| {
+        CliError::failed(
+            "ready_file",
+            format!("the node wrote a ready file that is not understood: {error}"),
+            "use posthoused and postroad-testnet of one version",
+        )
+    })
+}
+
+fn node_failed(name: &str, error: &io::Error) -> CliError {
+    CliError::io(format!("cannot start the node {name}"), error, "see postroad-testnet logs")
+}

@@ -1,0 +1,212 @@
+//! What is known about a network, kept in its directory between commands.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use postroad_admin::admin::Admin;
+use postroad_cli::{CliError, Exit};
+use serde::{Deserialize, Serialize};
+
+use crate::{dirs, process::Process};
+
+const STATE_FILE: &str = "testnet.json";
+
+/// A network and its nodes.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Testnet {
+    #[serde(skip)]
+    pub(crate) dir: PathBuf,
+    pub(crate) network: String,
+    /// Whether the directory was made for the network and goes with it.
+    pub(crate) made_dir: bool,
+    /// What else was put into the directory and goes with the network, by name.
+    #[serde(default)]
+    pub(crate) extra: Vec<String>,
+    pub(crate) nodes: Vec<Node>,
+}
+
+/// A node, from the moment its process exists.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Node {
+    pub(crate) name: String,
+    pub(crate) process: Option<Process>,
+    pub(crate) ready: Option<Ready>,
+}
+
+/// The line that a node writes when it is ready.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Ready {
+    pub(crate) node: String,
+    pub(crate) name: String,
+    pub(crate) network: String,
+    pub(crate) client: Vec<String>,
+    #[serde(default)]
+    pub(crate) p2p: Vec<String>,
+    pub(crate) admin: String,
+    pub(crate) admin_token_file: PathBuf,
+    #[serde(default)]
+    pub(crate) link: String,
+}
+
+impl Testnet {
+    /// An empty network in a directory that has none yet. The caller holds its lock.
+    pub(crate) fn create(dir: &Path, network: &str, made_dir: bool) -> Result<Self, CliError> {
+        if dir.join(STATE_FILE).exists() {
+            return Err(CliError::failed(
+                "exists",
+                format!("there is a network in {} already", dir.display()),
+                format!("end it with '{}', or name another directory", command(dir, "down")),
+            ));
+        }
+        let testnet = Testnet {
+            dir: dir.to_owned(),
+            network: network.to_owned(),
+            made_dir,
+            extra: Vec::new(),
+            nodes: Vec::new(),
+        };
+        testnet.save()?;
+        Ok(testnet)
+    }
+
+    /// The network in the named or default directory.
+    pub(crate) fn load(given: Option<&Path>) -> Result<Self, CliError> {
+        let dir = dirs::resolve(given)?;
+        let path = dir.join(STATE_FILE);
+        let text = fs::read_to_string(&path).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => CliError::new(
+                Exit::NotFound,
+                "no_network",
+                format!("there is no network in {}", dir.display()),
+                "start one with 'postroad-testnet up', or name its directory with --dir",
+            ),
+            _ => CliError::io(format!("cannot read {}", path.display()), &error, "check the file"),
+        })?;
+        let read: Testnet = serde_json::from_str(&text).map_err(|error| {
+            CliError::failed(
+                "state_file",
+                format!("{} is damaged: {error}", path.display()),
+                "end its nodes by hand and remove the directory",
+            )
+        })?;
+        Ok(Testnet { dir, ..read })
+    }
+
+    /// The network, with the right to change it.
+    pub(crate) fn load_locked(given: Option<&Path>) -> Result<(Self, dirs::Lock), CliError> {
+        // A look first: locking would leave a file in a directory without a network.
+        let dir = Self::load(given)?.dir;
+        let lock = dirs::lock(&dir)?;
+        Ok((Self::load(given)?, lock))
+    }
+
+    /// Writes the state, whole or not at all.
+    pub(crate) fn save(&self) -> Result<(), CliError> {
+        let path = self.dir.join(STATE_FILE);
+        let new = self.dir.join(format!("{STATE_FILE}.new"));
+        let text = serde_json::to_string_pretty(self).unwrap_or_default();
+        fs::write(&new, text).and_then(|()| fs::rename(&new, &path)).map_err(|error| {
+            CliError::io(format!("cannot write {}", path.display()), &error, "check the disk")
+        })
+    }
+
+    /// The files that `save` and the lock leave.
+    pub(crate) fn own_files() -> [&'static str; 2] {
+        [STATE_FILE, dirs::LOCK_FILE]
+    }
+
+    /// The node of that name, by its place.
+    pub(crate) fn find(&self, name: &str) -> Result<usize, CliError> {
+        self.nodes.iter().position(|node| node.name == name).ok_or_else(|| {
+            let names: Vec<&str> = self.nodes.iter().map(|node| &*node.name).collect();
+            CliError::new(
+                Exit::NotFound,
+                "no_node",
+                format!("no node of this network is called {name}"),
+                format!("its nodes are: {}", names.join(", ")),
+            )
+        })
+    }
+
+    /// Everything of one node lies here.
+    pub(crate) fn node_dir(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
+    }
+
+    /// What the node wrote to its standard streams.
+    pub(crate) fn log_file(&self, name: &str) -> PathBuf {
+        self.node_dir(name).join("node.log")
+    }
+}
+
+impl Node {
+    pub(crate) fn is_running(&self) -> bool {
+        self.process.as_ref().is_some_and(Process::is_alive)
+    }
+
+    /// What the node said when it was ready.
+    pub(crate) fn ready(&self) -> Result<&Ready, CliError> {
+        self.ready.as_ref().ok_or_else(|| {
+            CliError::new(
+                Exit::Unreachable,
+                "not_ready",
+                format!("the node {} has never been ready", self.name),
+                "see postroad-testnet logs, then postroad-testnet restart",
+            )
+        })
+    }
+
+    /// Its admin API.
+    pub(crate) fn admin(&self) -> Result<Admin, CliError> {
+        let ready = self.ready()?;
+        let file = &ready.admin_token_file;
+        let token = fs::read_to_string(file).map_err(|error| {
+            CliError::io(
+                format!("cannot read the token of {} from {}", self.name, file.display()),
+                &error,
+                "was the network started by another user?",
+            )
+        })?;
+        Ok(Admin::new(ready.admin.clone(), Some(token.trim().to_owned())).called(&self.name))
+    }
+}
+
+/// How to type a verb for the network in this directory.
+pub(crate) fn command(dir: &Path, verb: &str) -> String {
+    if dir == dirs::default_dir() {
+        return format!("postroad-testnet {verb}");
+    }
+    format!("postroad-testnet {verb} --dir {}", dir.display())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ready_line_is_read_as_nodes_write_it() {
+        let line = r#"{"node":"abc","name":"n1","network":"testnet","client":["127.0.0.1:40001"],
+            "p2p":[],"admin":"127.0.0.1:40002","admin_token_file":"/d/admin.token","data_dir":"/d",
+            "pid":123,"link":"postroad:node#x","new":1}"#;
+        let ready: Ready = serde_json::from_str(line).unwrap();
+        assert_eq!((&*ready.node, &*ready.admin), ("abc", "127.0.0.1:40002"));
+    }
+
+    #[test]
+    fn one_directory_has_one_network() {
+        let dir = tempfile::tempdir().unwrap();
+        let error = Testnet::load(Some(dir.path())).unwrap_err();
+        assert_eq!((error.code, error.exit), ("no_network", Exit::NotFound));
+        assert!(fs::read_dir(dir.path()).unwrap().next().is_none(), "looking leaves no trace");
+        let mut first = Testnet::create(dir.path(), "testnet", false).unwrap();
+        first.nodes.push(Node { name: "n1".into(), process: None, ready: None });
+        first.save().unwrap();
+        assert_eq!(Testnet::create(dir.path(), "testnet", false).unwrap_err().code, "exists");
+        let loaded = Testnet::load(Some(dir.path())).unwrap();
+        assert_eq!((loaded.dir.as_path(), loaded.find("n1").unwrap()), (dir.path(), 0));
+        assert_eq!(loaded.find("n2").unwrap_err().exit, Exit::NotFound);
+        assert_eq!(loaded.nodes[0].admin().unwrap_err().exit, Exit::Unreachable);
+    }
+}
