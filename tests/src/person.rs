@@ -87,12 +87,13 @@ impl Person {
         Ran::from(child.wait_with_output().unwrap())
     }
 
-    /// Starts a command without waiting.
+    /// Starts a command without waiting; what it prints is lost.
     ///
     /// # Panics
     /// When the program cannot be run.
     pub fn spawn(&self, args: &[&str]) -> Child {
-        self.command(args).spawn().unwrap()
+        let mut command = self.command(args);
+        command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
     }
 
     /// Runs a command that must succeed; returns what it printed.

@@ -97,9 +97,7 @@ fn a_full_disk_refuses_new_mail_delivers_the_old_and_recovers() {
         got.extend(bob.inbox());
         (got.len() > accepted).then_some(())
     });
-    wait_for("a good verdict", || {
-        (node.postroad(&["status"])["verdict"] == "ok").then_some(())
-    });
+    wait_for("a good verdict", || (node.postroad(&["status"])["verdict"] == "ok").then_some(()));
     drop(node);
 }
 
@@ -108,8 +106,14 @@ fn the_index_is_rebuilt_when_it_is_gone_or_damaged() {
     let mut node = Node::start("");
     let (alice, bob) = (Person::join("alice", &node), Person::join("bob", &node));
     alice.add(&bob);
+    let index_is_ready = |node: &Node| {
+        wait_for("the index to be in step", || {
+            (node.postroad(&["status"])["store"]["index"] == "ready").then_some(())
+        });
+    };
     for (n, damage) in ["delete", "overwrite"].into_iter().enumerate() {
         alice.send("bob", &format!("text {n}"));
+        index_is_ready(&node);
         assert!(node.terminate().success());
         let index = node.dir().join("index");
         if damage == "delete" {
@@ -124,9 +128,7 @@ fn the_index_is_rebuilt_when_it_is_gone_or_damaged() {
         }
         node.restart();
         assert_eq!(bob.inbox(), [format!("text {n}")]);
-        wait_for("the index to be rebuilt", || {
-            (node.postroad(&["status"])["store"]["index"] == "ready").then_some(())
-        });
+        index_is_ready(&node);
     }
 }
 

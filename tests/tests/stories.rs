@@ -25,14 +25,14 @@ fn a_text_arrives_and_its_whole_way_can_be_told() {
     assert!(bob.inbox().is_empty(), "shown once");
 
     let why = alice.ok(&["why", &id]);
-    assert_eq!(why["state"], "delivered");
+    assert_eq!(why["state"], "read");
     let steps = why["steps"].as_array().unwrap();
     let states: Vec<_> = steps.iter().map(|s| s["state"].as_str().unwrap()).collect();
-    assert_eq!(states, ["queued", "accepted", "at-node", "delivered"]);
+    assert_eq!(states, ["queued", "accepted", "at-node", "delivered", "read"]);
     assert!(steps.iter().all(|s| s["verified"] == true), "{why}");
     assert!(why["waiting"].is_null());
 
-    let reply = bob.ok(&["chats"])[0]["name"].as_str().unwrap().to_owned();
+    let reply = bob.ok(&["chats"])[0]["chat"].as_str().unwrap().to_owned();
     bob.send(&reply, "hello, Alice");
     assert_eq!(alice.inbox(), ["hello, Alice"]);
     assert_eq!(texts(&alice.ok(&["read", "bob"])), ["hello, Bob", "hello, Alice"]);
@@ -50,7 +50,7 @@ fn mail_waits_for_who_is_away_and_outlives_the_node() {
     node.kill();
     node.restart();
     assert_eq!(bob.inbox(), ["text 0", "text 1", "text 2", "text 3", "text 4"]);
-    assert_eq!(alice.state_of(&sent[4]), "delivered");
+    assert_eq!(alice.state_of(&sent[4]), "read");
     wait_for("the mailboxes to be empty", || {
         (node.postroad(&["mailbox", "stats"])["messages"] == 0).then_some(())
     });
@@ -188,13 +188,13 @@ fn a_stranger_asks_and_is_answered() {
     let requests = bob.ok(&["requests"]);
     assert_eq!(requests.as_array().unwrap().len(), 1, "{requests}");
     assert_ne!(carol.state_of(&first), "delivered", "an unanswered request never is");
-    let id = requests[0]["id"].as_str().unwrap();
+    let id = requests[0]["account"].as_str().unwrap();
     bob.ok(&["requests", "accept", id]);
     carol.ok(&["status"]);
     let mut got = bob.inbox();
     got.extend(bob.inbox());
     assert!(got.contains(&"one more thing".to_owned()), "{got:?}");
-    let name = bob.ok(&["chats"])[0]["name"].as_str().unwrap().to_owned();
+    let name = bob.ok(&["chats"])[0]["chat"].as_str().unwrap().to_owned();
     bob.send(&name, "welcome");
     assert_eq!(carol.inbox(), ["welcome"]);
 }
@@ -206,10 +206,11 @@ fn who_is_blocked_is_blocked_at_once() {
     alice.send("bob", "hello");
     assert_eq!(bob.inbox(), ["hello"]);
     bob.ok(&["contact", "block", "alice"]);
-    let (id, _) = alice.send("bob", "are you there?");
+    let ran = alice.run(&["send", "bob", "are you there?"]);
+    assert_eq!((ran.code, ran.json["state"].as_str()), (1, Some("failed")), "{}", ran.stderr);
     assert!(bob.inbox().is_empty());
-    let state = alice.state_of(&id);
-    assert!(!["delivered", "at-node"].contains(&state.as_str()), "{state}");
+    let why = alice.ok(&["why", ran.json["id"].as_str().unwrap()]);
+    assert!(why["waiting"].is_null() && why["reason"].is_string(), "{why}");
 }
 
 #[test]
@@ -234,7 +235,7 @@ fn what_is_too_large_is_refused_before_anything_is_stored() {
     assert_eq!(ran.code, 0, "{}", ran.stderr);
     let ran = alice.run_with(&["send", "bob", "-"], &"é".repeat(40 * 1024));
     assert_eq!(ran.code, 1, "{}", ran.stderr);
-    assert!(ran.stderr.contains("65"), "the limit is named: {}", ran.stderr);
+    assert!(ran.stderr.contains("61440"), "the limit is named: {}", ran.stderr);
     assert_eq!(bob.inbox(), [fits]);
     assert_eq!(texts(&alice.ok(&["read", "bob"])).len(), 1);
 }

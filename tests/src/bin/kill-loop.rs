@@ -75,7 +75,8 @@ fn main() -> ExitCode {
     alice.add(&bob);
     alice.send("bob", "alice begins");
     bob.ok(&["inbox"]);
-    bob.ok(&["contact", "rename", &bob.ok(&["chats"])[0]["name"].as_str().unwrap(), "alice"]);
+    let chats = bob.ok(&["chats"]);
+    bob.ok(&["contact", "rename", chats[0]["chat"].as_str().expect("a chat"), "alice"]);
     let mut alice = Side::open(&alice, "alice", "bob");
     let mut bob = Side::open(&bob, "bob", "alice");
     for round in 0..args.rounds {

@@ -1,0 +1,222 @@
+//! Programs that mean no good: garbage on every port, frames out of turn, clients that never read.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use postroad_client::connection::{Connection, Dial};
+use postroad_proto::error::ErrorCode;
+use postroad_proto::frame::{Ack, Credit, Frame, Hello, Ping, Register};
+use postroad_proto::hello;
+use postroad_proto::link::NodeLink;
+use postroad_proto::network::Network;
+use postroad_proto::noise::{Initiator, NoiseSecret};
+use postroad_proto::signed::Signed;
+use postroad_tests::{Node, Person, wait_for};
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+
+/// Resident memory of a node in MiB.
+fn resident(node: &Node) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", node.pid())).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
+}
+
+fn open_files(node: &Node) -> usize {
+    std::fs::read_dir(format!("/proc/{}/fd", node.pid())).unwrap().count()
+}
+
+/// Sends bytes and reads what comes until the other side closes or says nothing for a moment.
+fn throw(address: &str, bytes: &[u8]) -> Vec<u8> {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+    let _ = stream.write_all(bytes);
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer);
+    answer
+}
+
+fn still_works(node: &Node, alice: &Person, bob: &Person) {
+    alice.send("bob", "still here");
+    assert_eq!(bob.inbox(), ["still here"]);
+    assert_eq!(node.postroad(&["status"])["verdict"], "ok");
+}
+
+fn people(node: &Node) -> (Person, Person) {
+    let (alice, bob) = (Person::join("alice", node), Person::join("bob", node));
+    alice.add(&bob);
+    (alice, bob)
+}
+
+#[test]
+fn random_slow_and_truncated_bytes_harm_nobody() {
+    let node = Node::start("");
+    let (alice, bob) = people(&node);
+    let before = resident(&node);
+    let mut rng = ChaCha8Rng::seed_from_u64(7);
+    let prologue = hello::hello(&Network::default());
+    let (_, first) = Initiator::start(&NoiseSecret([9; 32]), &prologue).unwrap();
+    let good =
+        [prologue.as_slice(), &(first.len() as u16).to_be_bytes(), first.as_slice()].concat();
+    let mut held = Vec::new();
+    for round in 0..120 {
+        let mut bytes = vec![0; (rng.next_u64() % 5000) as usize];
+        rng.fill_bytes(&mut bytes);
+        match round % 4 {
+            // A good beginning with a random end, or one with a flipped bit, or cut off.
+            0 => bytes = [&good, bytes.as_slice()].concat(),
+            1 => {
+                bytes.clone_from(&good);
+                let at = (rng.next_u64() as usize) % bytes.len();
+                bytes[at] ^= 1 << (rng.next_u64() % 8);
+            }
+            2 => bytes = good[..(rng.next_u64() as usize) % good.len()].to_vec(),
+            _ => {}
+        }
+        let address = if round % 5 == 4 { node.admin() } else { node.client() };
+        let mut stream = TcpStream::connect(address).unwrap();
+        let _ = stream.write_all(&bytes);
+        held.push(stream);
+    }
+    // The handshake deadline ends those that say nothing more.
+    wait_for("the node to hang up on them", || {
+        held.retain_mut(|stream| {
+            stream.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
+            let mut rest = [0; 4096];
+            !matches!(stream.read(&mut rest), Ok(0))
+                && stream.peer_addr().is_ok_and(|peer| peer.to_string() == node.client())
+                && stream.take_error().is_ok_and(|error| error.is_none())
+                && open_files(&node) > 60
+        });
+        held.is_empty().then_some(())
+    });
+    assert!(resident(&node) < before + 50, "{before} MiB, then {} MiB", resident(&node));
+    still_works(&node, &alice, &bob);
+}
+
+#[test]
+fn another_version_or_network_gets_a_plain_reason() {
+    let node = Node::start("");
+    let mut other = hello::hello(&"elsewhere".parse().unwrap());
+    let answer = throw(&node.client(), &other);
+    assert_eq!(hello::parse_refusal(&answer.try_into().unwrap()), Some(ErrorCode::Network));
+    other[3] = 99;
+    let answer = throw(&node.client(), &other);
+    assert_eq!(hello::parse_refusal(&answer.try_into().unwrap()), Some(ErrorCode::Version));
+    assert!(throw(&node.client(), b"GET / HTTP/1.1\r\nHost: here\r\n\r\n").is_empty());
+}
+
+/// A client with a made-up key, past the handshake.
+async fn stranger(node: &Node, key: u8) -> Connection {
+    let link: NodeLink = node.link().parse().unwrap();
+    let dial = Dial {
+        network: &link.network,
+        node: Some(&link.node),
+        addresses: &link.addresses,
+        secret: &NoiseSecret([key; 32]),
+        within: Duration::from_secs(5),
+    };
+    dial.connect().await.unwrap().0
+}
+
+/// The code with which the node hangs up.
+async fn parting(connection: &mut Connection) -> Option<ErrorCode> {
+    let mut code = None;
+    while let Ok(frame) = connection.recv().await {
+        if let Frame::Done(done) = frame {
+            code = done.code;
+        }
+    }
+    code
+}
+
+fn hello_frame() -> Frame {
+    let versions = (1, 1);
+    Hello { versions, account: None, device: 0, devices: None, cursor: 0, quoted: vec![] }.into()
+}
+
+#[tokio::test]
+async fn frames_out_of_turn_are_answered_and_closed() {
+    let node = Node::start("");
+    let ack: Frame = Ack { generation: 1, ranges: vec![(1, 2)] }.into();
+    let credit: Frame = Credit { messages: 1, bytes: 1 }.into();
+    let ping: Frame = Ping { request: 1 }.into();
+    for (frame, greeted) in [(ack, true), (credit, true), (ping, false)] {
+        let mut connection = stranger(&node, 1).await;
+        if greeted {
+            connection.send(hello_frame()).await.unwrap();
+        }
+        connection.send(frame).await.unwrap();
+        assert_eq!(parting(&mut connection).await, Some(ErrorCode::Denied));
+    }
+    let mut connection = stranger(&node, 2).await;
+    let no_version = Hello {
+        versions: (7, 9),
+        account: None,
+        device: 0,
+        devices: None,
+        cursor: 0,
+        quoted: vec![],
+    };
+    connection.send(no_version).await.unwrap();
+    assert_eq!(parting(&mut connection).await, Some(ErrorCode::Version));
+}
+
+#[tokio::test]
+async fn forged_records_make_no_account() {
+    let node = Node::start("[custody]\nregistration = \"open\"");
+    let mut connection = stranger(&node, 3).await;
+    connection.send(hello_frame()).await.unwrap();
+    let forged: Register = Register {
+        request: 1,
+        invite: None,
+        handle: Some("root".parse().unwrap()),
+        record: forged(&[0xa0]),
+        devices: forged(&[0xff; 900]),
+    };
+    connection.send(forged).await.unwrap();
+    let code = loop {
+        if let Frame::Done(done) = connection.recv().await.unwrap() {
+            break done.code;
+        }
+    };
+    assert_eq!(code, Some(ErrorCode::BadSignature));
+    assert_eq!(node.postroad(&["user", "ls"]).as_array().unwrap().len(), 0);
+}
+
+/// A signed object whose payload is arbitrary and whose signature is none.
+fn forged<T>(payload: &[u8]) -> Signed<T>
+where
+    Signed<T>: for<'de> serde::Deserialize<'de>,
+{
+    #[derive(serde::Serialize)]
+    struct Shape {
+        payload: postroad_proto::blob::Blob,
+        #[serde(with = "serde_bytes")]
+        signature: [u8; 64],
+    }
+    let shape = Shape { payload: payload.to_vec().into(), signature: [1; 64] };
+    postroad_proto::codec::decode(&postroad_proto::codec::encode(&shape).unwrap(), 4096).unwrap()
+}
+
+#[tokio::test]
+async fn a_client_that_never_reads_is_hung_up_on() {
+    let node = Node::start("[gateway]\nmax_unread = 200000");
+    let (alice, bob) = people(&node);
+    let mut connection = stranger(&node, 4).await;
+    connection.send(hello_frame()).await.unwrap();
+    let pings = (0..200).map(|request| Frame::from(Ping { request }));
+    let frames: Vec<Frame> = pings.collect();
+    let flood = async {
+        loop {
+            if connection.send_all(frames.clone()).await.is_err() {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), flood).await.expect("an end to it");
+    still_works(&node, &alice, &bob);
+}
