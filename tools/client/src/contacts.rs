@@ -1,23 +1,25 @@
 //! Contacts: who they are, how they are reached, and how far acquaintance has come.
 
-use postroad_proto::codec;
+mod names;
+mod records;
+
 use postroad_proto::content;
 use postroad_proto::error::ErrorCode;
 use postroad_proto::ids::{AccountId, ConversationId, Millis, NodeId};
 use postroad_proto::link::NodeLink;
 use postroad_proto::network::Network;
-use postroad_proto::record::{AccountRecord, DeviceList, HandleRecord};
+use postroad_proto::record::{AccountRecord, DeviceList};
 use postroad_proto::signed::Signed;
 use postroad_proto::token::{DeliveryToken, InviteCode, redeemed_label};
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 
-use crate::db::{blob, bool_of, unsigned};
+pub(crate) use names::{check_name, free_name, rename, resolve};
+pub(crate) use records::{Verified, store_records};
+
+use crate::db::{blob, bool_of, int, unsigned};
 use crate::error::{Error, Result, StorageError};
 use crate::events::{self, Event};
-use crate::identity::{self, Identity, full_handle};
-
-/// Longest name a contact may be given, characters.
-const MAX_NAME: usize = 64;
+use crate::identity::{self, Identity};
 
 /// How far acquaintance has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,6 +76,8 @@ pub(crate) struct Contact {
     pub(crate) request: Option<(NodeId, [u8; 16])>,
     /// What ended the attempt to reach them.
     pub(crate) error: Option<(ErrorCode, String)>,
+    /// Why it did not work the last time, whether that was for good or not.
+    pub(crate) trouble: String,
     pub(crate) tries: u32,
     pub(crate) next_try: Millis,
 }
@@ -112,7 +116,8 @@ impl Contact {
             token_number: row.get("token_number")?,
             token_registered: bool_of(row, "token_registered")?,
             request: origin.zip(secret("tag")?),
-            error: error.map(|code| (code, detail)),
+            error: error.map(|code| (code, detail.clone())),
+            trouble: detail,
             tries: row.get("tries")?,
             next_try: unsigned(row, "next_try")?,
         })
@@ -187,7 +192,7 @@ pub(crate) fn insert(
             new.verified,
             new.home.to_string(),
             new.handle,
-            now as i64
+            int(now)
         ],
     )?;
     events::record(tx, now, &Event::Contact { account: new.account })?;
@@ -202,8 +207,7 @@ pub(crate) fn find(tx: &Transaction<'_>, account: &AccountId) -> Result<Option<C
 }
 
 pub(crate) fn get(tx: &Transaction<'_>, account: &AccountId) -> Result<Contact> {
-    find(tx, account)?
-        .ok_or_else(|| Error::NotFound { what: "contact", name: account.to_string() })
+    find(tx, account)?.ok_or_else(|| Error::NotFound { what: "contact", name: account.to_string() })
 }
 
 /// All, by name.
@@ -211,72 +215,6 @@ pub(crate) fn all(tx: &Transaction<'_>) -> Result<Vec<Contact>> {
     let mut query = tx.prepare_cached("SELECT * FROM contact ORDER BY name")?;
     let rows = query.query_map([], |row| Ok(Contact::from_row(row)))?;
     rows.map(|row| row?).collect()
-}
-
-/// The contact that `text` names: a name that was given, a handle, or an id.
-pub(crate) fn resolve(tx: &Transaction<'_>, own: &Identity, text: &str) -> Result<Contact> {
-    let mut query =
-        tx.prepare_cached("SELECT * FROM contact WHERE name = ?1 OR handle = ?1 ORDER BY name = ?1 DESC")?;
-    let named = query.query_row([text], |row| Ok(Contact::from_row(row))).optional()?;
-    if let Some(contact) = named {
-        return contact;
-    }
-    let account = text.parse::<AccountId>().ok();
-    if account == Some(own.account) || own.full_handle().as_deref() == Some(text) {
-        return Err(Error::Yourself);
-    }
-    let contact = match account {
-        Some(account) => find(tx, &account)?,
-        None => None,
-    };
-    contact.ok_or_else(|| Error::NotFound { what: "contact", name: text.to_owned() })
-}
-
-/// Whether `name` may be used, and for nobody but `account`.
-pub(crate) fn check_name(tx: &Transaction<'_>, name: &str, account: &AccountId) -> Result<()> {
-    let bad = |why| Err(Error::BadName(name.chars().take(MAX_NAME).collect(), why));
-    if name.trim().is_empty() || name.trim() != name {
-        return bad("it is empty or begins or ends with a space");
-    }
-    if name.chars().count() > MAX_NAME {
-        return bad("it has more than 64 characters");
-    }
-    if name.chars().any(char::is_control) {
-        return bad("it contains control characters");
-    }
-    if name.parse::<AccountId>().is_ok() || name.starts_with("postroad:") {
-        return bad("it looks like an id or a link");
-    }
-    let holder: Option<Vec<u8>> = tx
-        .query_row("SELECT account FROM contact WHERE name = ?1", [name], |row| row.get(0))
-        .optional()?;
-    match holder {
-        Some(holder) if holder != account.0 => Err(Error::NameTaken(name.to_owned())),
-        _ => Ok(()),
-    }
-}
-
-/// A free name for a contact who was given none: what the handle proposes, or the id's beginning.
-pub(crate) fn free_name(tx: &Transaction<'_>, handle: &str, account: &AccountId) -> Result<String> {
-    let proposed = handle.split('@').next().unwrap_or_default();
-    let base = match check_name(tx, proposed, account) {
-        Err(Error::BadName(..)) => account.to_string().chars().take(8).collect(),
-        _ => proposed.to_owned(),
-    };
-    let mut name = base.clone();
-    let mut number = 2;
-    while check_name(tx, &name, account).is_err() {
-        name = format!("{base}-{number}");
-        number += 1;
-    }
-    Ok(name)
-}
-
-/// Renames.
-pub(crate) fn rename(tx: &Transaction<'_>, account: &AccountId, name: &str) -> Result<()> {
-    check_name(tx, name, account)?;
-    tx.execute("UPDATE contact SET name = ?2 WHERE account = ?1", params![account.0, name])?;
-    Ok(())
 }
 
 pub(crate) fn set_phase(tx: &Transaction<'_>, account: &AccountId, phase: Phase) -> Result<()> {
@@ -299,96 +237,9 @@ pub(crate) fn note_failure(
          WHERE account = ?1",
         params![
             account.0,
-            settled.then_some(code.number() as i64),
+            settled.then_some(int(code.number())),
             format!("{code}: {detail}"),
-            next_try as i64
-        ],
-    )?;
-    Ok(())
-}
-
-/// Records of a contact, verified to be `account`'s own and to belong together.
-pub(crate) struct Verified<'a> {
-    pub(crate) record: &'a Signed<AccountRecord>,
-    pub(crate) devices: &'a Signed<DeviceList>,
-    pub(crate) handle: Option<&'a Signed<HandleRecord>>,
-    home: NodeId,
-    hints: Vec<String>,
-    full_handle: Option<String>,
-}
-
-impl<'a> Verified<'a> {
-    /// Checks all signatures and that nothing is somebody else's.
-    pub(crate) fn check(
-        account: &AccountId,
-        network: &Network,
-        record: &'a Signed<AccountRecord>,
-        devices: &'a Signed<DeviceList>,
-        handle: Option<&'a Signed<HandleRecord>>,
-    ) -> Result<Self> {
-        let opened = record.open(network)?;
-        let list = devices.open(network)?;
-        if opened.account != *account || list.account != *account {
-            return Err(Error::untrusted("a contact's record", "it is another account's"));
-        }
-        if opened.devices != devices.hash() {
-            let why = "record and device list do not belong together";
-            return Err(Error::untrusted("a contact's record", why));
-        }
-        let full = match handle {
-            Some(signed) => {
-                let handle = signed.open(network)?;
-                (handle.account == *account && handle.node == opened.home)
-                    .then(|| full_handle(&handle))
-            }
-            None => None,
-        };
-        Ok(Self {
-            record,
-            devices,
-            handle: handle.filter(|_| full.is_some()),
-            home: opened.home,
-            hints: opened.hints,
-            full_handle: full,
-        })
-    }
-}
-
-/// Stores records that are newer than what is held; older ones change nothing.
-pub(crate) fn store_records(
-    tx: &Transaction<'_>,
-    contact: &Contact,
-    network: &Network,
-    new: &Verified<'_>,
-) -> Result<()> {
-    if let Some(held) = &contact.record {
-        let (held, new) = (held.open(network)?, new.record.open(network)?);
-        if (new.epoch, new.seq) < (held.epoch, held.seq) {
-            return Ok(());
-        }
-    }
-    let mut home = contact.home.clone();
-    if home.node != new.home {
-        home.node = new.home;
-        home.name.clear();
-        home.addresses.clear();
-    }
-    for hint in &new.hints {
-        if !home.addresses.contains(hint) {
-            home.addresses.push(hint.clone());
-        }
-    }
-    tx.execute(
-        "UPDATE contact SET record = ?2, devices = ?3, home = ?4,
-         handle_record = coalesce(?5, handle_record), handle = coalesce(?6, handle)
-         WHERE account = ?1",
-        params![
-            contact.account.0,
-            codec::encode(new.record)?,
-            codec::encode(new.devices)?,
-            home.to_string(),
-            new.handle.map(codec::encode).transpose()?,
-            new.full_handle
+            int(next_try)
         ],
     )?;
     Ok(())

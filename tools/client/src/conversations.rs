@@ -5,7 +5,7 @@ use postroad_proto::ids::{ConversationId, DeviceNumber};
 use rusqlite::{OptionalExtension, Transaction, params};
 use serde_bytes::ByteArray;
 
-use crate::db::unsigned;
+use crate::db::{int, unsigned};
 use crate::e2e::DeviceAddress;
 use crate::error::Result;
 
@@ -21,9 +21,7 @@ pub(crate) fn next_own(
 ) -> Result<(u64, Option<ByteArray<16>>)> {
     let last = tx
         .prepare_cached("SELECT seq, hash FROM own_chain WHERE chat = ?1")?
-        .query_row([chat.0], |row| {
-            Ok((unsigned(row, "seq")?, crate::db::blob::<16>(row, "hash")?))
-        })
+        .query_row([chat.0], |row| Ok((unsigned(row, "seq")?, crate::db::blob::<16>(row, "hash")?)))
         .optional()?;
     Ok(match last {
         Some((seq, hash)) => (seq + 1, Some(ByteArray::new(hash))),
@@ -39,7 +37,7 @@ pub(crate) fn sent(
     plaintext: &[u8],
 ) -> Result<()> {
     tx.prepare_cached("INSERT OR REPLACE INTO own_chain (chat, seq, hash) VALUES (?1, ?2, ?3)")?
-        .execute(params![chat.0, seq as i64, short_hash(plaintext).as_slice()])?;
+        .execute(params![chat.0, int(seq), short_hash(plaintext).as_slice()])?;
     Ok(())
 }
 
@@ -72,7 +70,7 @@ pub(crate) fn received(
             chat.0,
             sender.0.0,
             sender.1,
-            message.seq as i64,
+            int(message.seq),
             hash.as_slice(),
             previous
         ])?;
@@ -82,7 +80,7 @@ pub(crate) fn received(
              WHERE chat = ?1 AND account = ?2 AND device = ?3 AND seq = ?4"
         );
         let mut query = tx.prepare_cached(&sql)?;
-        let key = params![chat.0, sender.0.0, sender.1, seq as i64];
+        let key = params![chat.0, sender.0.0, sender.1, int(seq)];
         Ok(query.query_row(key, |row| row.get(0)).optional()?)
     };
     let before = at(message.seq - 1, "hash")?.flatten();
@@ -96,7 +94,7 @@ pub(crate) fn received(
         chat.0,
         sender.0.0,
         sender.1,
-        message.seq.saturating_sub(HASHES_KEPT) as i64
+        int(message.seq.saturating_sub(HASHES_KEPT))
     ])?;
     Ok(if fits_before && fits_after { Place::Fits } else { Place::Broken })
 }
@@ -115,7 +113,7 @@ fn extend_ranges(
          WHERE chat = ?1 AND account = ?2 AND device = ?3 AND first <= ?4 + 1 AND last >= ?4 - 1",
     )?;
     let touching = query
-        .query_map(params![key.0, key.1, key.2, seq as i64], |row| {
+        .query_map(params![key.0, key.1, key.2, int(seq)], |row| {
             Ok((unsigned(row, "first")?, unsigned(row, "last")?))
         })?
         .collect::<rusqlite::Result<Vec<_>>>()?;
@@ -128,10 +126,15 @@ fn extend_ranges(
         "DELETE FROM received WHERE chat = ?1 AND account = ?2 AND device = ?3 AND first = ?4",
     )?;
     for (old, _) in &touching {
-        delete.execute(params![key.0, key.1, key.2, *old as i64])?;
+        delete.execute(params![key.0, key.1, key.2, int(*old)])?;
     }
-    tx.prepare_cached("INSERT INTO received VALUES (?1, ?2, ?3, ?4, ?5)")?
-        .execute(params![key.0, key.1, key.2, first as i64, last as i64])?;
+    tx.prepare_cached("INSERT INTO received VALUES (?1, ?2, ?3, ?4, ?5)")?.execute(params![
+        key.0,
+        key.1,
+        key.2,
+        int(first),
+        int(last)
+    ])?;
     Ok(true)
 }
 
@@ -168,7 +171,7 @@ pub(crate) fn missing_before(
          AND first <= ?4 AND last >= ?4",
     )?;
     let found = query
-        .query_row(params![chat.0, sender.0, sender.1, seq as i64], |row| {
+        .query_row(params![chat.0, sender.0, sender.1, int(seq)], |row| {
             Ok((unsigned(row, "first")?, unsigned(row, "before")?))
         })
         .optional()?;

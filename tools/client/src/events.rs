@@ -7,6 +7,7 @@ use postroad_proto::ids::{AccountId, Millis};
 use rusqlite::{Transaction, params};
 use serde::{Deserialize, Serialize};
 
+use crate::db::int;
 use crate::error::Result;
 use crate::state::State;
 
@@ -84,7 +85,7 @@ pub(crate) fn record(tx: &Transaction<'_>, now: Millis, event: &Event) -> Result
         }
     };
     let mut insert = tx.prepare_cached("INSERT INTO event (at, kind, body) VALUES (?1, ?2, ?3)")?;
-    let id = insert.insert(params![now as i64, kind, codec::encode(&stored)?])?;
+    let id = insert.insert(params![int(now), kind, codec::encode(&stored)?])?;
     if id % 1000 == 0 {
         tx.execute("DELETE FROM event WHERE id < ?1", [id - KEPT])?;
     }
@@ -95,7 +96,7 @@ pub(crate) fn record(tx: &Transaction<'_>, now: Millis, event: &Event) -> Result
 pub(crate) fn problem(tx: &Transaction<'_>, now: Millis, code: &str, message: &str) -> Result<()> {
     tx.execute(
         "INSERT INTO problem (at, code, message) VALUES (?1, ?2, ?3)",
-        params![now as i64, code, message],
+        params![int(now), code, message],
     )?;
     tx.execute("DELETE FROM problem WHERE id <= (SELECT max(id) FROM problem) - 1000", [])?;
     record(tx, now, &Event::Problem { code: code.to_owned(), message: message.to_owned() })
@@ -108,8 +109,8 @@ pub(crate) fn newest(tx: &Transaction<'_>) -> Result<i64> {
 
 /// Events after the one with number `after`, with their numbers; at most 1,000.
 pub(crate) fn since(tx: &Transaction<'_>, after: i64) -> Result<Vec<(i64, Event)>> {
-    let mut query = tx
-        .prepare_cached("SELECT id, kind, body FROM event WHERE id > ?1 ORDER BY id LIMIT 1000")?;
+    let mut query =
+        tx.prepare_cached("SELECT id, kind, body FROM event WHERE id > ?1 ORDER BY id LIMIT 1000")?;
     let rows = query.query_map([after], |row| {
         Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, Vec<u8>>(2)?))
     })?;

@@ -30,6 +30,8 @@ const FIRST_DEVICE: DeviceNumber = 1;
 const MAX_ADDRESSES: usize = 6;
 const MAX_HINTS: usize = 2;
 const MAX_HINT: usize = 100;
+/// A record that runs out within this time is replaced.
+const RENEW_BEFORE_SECONDS: u64 = 60 * 86_400;
 
 /// The profile's account, as stored. Debug shows no secret.
 pub(crate) struct Identity {
@@ -38,6 +40,8 @@ pub(crate) struct Identity {
     pub(crate) device: DeviceNumber,
     pub(crate) home: NodeLink,
     pub(crate) record: Signed<AccountRecord>,
+    /// The home does not have this record yet.
+    pub(crate) record_dirty: bool,
     pub(crate) devices: Signed<DeviceList>,
     pub(crate) handle_wanted: Option<Handle>,
     pub(crate) handle: Option<Signed<HandleRecord>>,
@@ -172,6 +176,7 @@ impl Identity {
             device: row.get("device")?,
             home: home.parse()?,
             record: signed(row, "record")?.ok_or(StorageError::Value("record"))?,
+            record_dirty: bool_of(row, "record_dirty")?,
             devices: signed(row, "devices")?.ok_or(StorageError::Value("devices"))?,
             handle_wanted: wanted
                 .map(|text| text.parse())
@@ -241,6 +246,26 @@ impl Identity {
             ],
         )?;
         Self::load(tx, vault)
+    }
+
+    /// Issues the next record when this one runs out soon. It is stored before the home gets it:
+    /// one number must never be signed twice.
+    pub(crate) fn renew(&self, tx: &Transaction<'_>, now: Millis) -> Result<()> {
+        let old = self.record.open(&self.network)?;
+        let seconds = now / 1000;
+        if old.expires > seconds + RENEW_BEFORE_SECONDS {
+            return Ok(());
+        }
+        let new = AccountRecord {
+            seq: old.seq + 1,
+            previous: Some(self.record.hash()),
+            ..account_record(self.account, &self.home, old.devices, seconds)
+        };
+        let new = AccountRecord { epoch: old.epoch, backups: old.backups, ..new };
+        let key = SigningKey::from_bytes(&self.secrets.seed);
+        let signed = Signed::new(&new, &key, &self.network)?;
+        tx.execute("UPDATE identity SET record = ?1, record_dirty = 1", [codec::encode(&signed)?])?;
+        Ok(())
     }
 
     /// Addresses of the home as the node itself names them, before those of the link.
@@ -350,8 +375,7 @@ mod tests {
     fn an_account_is_found_again_with_its_keys_and_shows_none() {
         let (mut db, vault) = testing::database();
         let link = testing::join_link();
-        let made =
-            db.write(|tx| Identity::create(tx, &vault, &link, None, 1_000_000)).unwrap();
+        let made = db.write(|tx| Identity::create(tx, &vault, &link, None, 1_000_000)).unwrap();
         let found = db.read(|tx| Identity::load(tx, &vault)).unwrap();
         assert_eq!(found.account, made.account);
         assert_eq!(found.noise(), made.noise());
@@ -362,6 +386,15 @@ mod tests {
         assert_eq!(list.devices[0].noise, noise::public_key(found.noise()));
         let shown = format!("{found:?} {:?}", found.noise());
         assert_eq!(shown, format!("Identity({}/1) NoiseSecret(…)", made.account));
+        // A year later the next record follows this one; until then nothing changes.
+        let year = 1_000_000 + ACCOUNT_RECORD_SECONDS * 1000;
+        db.write(|tx| found.renew(tx, 2_000_000)).unwrap();
+        assert!(!db.read(|tx| Identity::load(tx, &vault)).unwrap().record_dirty);
+        db.write(|tx| found.renew(tx, year)).unwrap();
+        let renewed = db.read(|tx| Identity::load(tx, &vault)).unwrap();
+        let next = renewed.record.open(&found.network).unwrap();
+        assert_eq!((next.seq, next.previous), (2, Some(found.record.hash())));
+        assert!(renewed.record_dirty && next.devices == record.devices);
         let other = Vault::ephemeral();
         assert!(matches!(
             db.read(|tx| Identity::load(tx, &other)),

@@ -30,6 +30,8 @@ mod requests;
 mod settings;
 mod state;
 mod steps;
+#[cfg(test)]
+mod stories;
 mod sync;
 #[cfg(test)]
 mod testing;

@@ -6,7 +6,7 @@ use rusqlite::types::Value;
 use rusqlite::{OptionalExtension, Row, Transaction, params, params_from_iter};
 
 use crate::conversations;
-use crate::db::{blob, bool_of, unsigned};
+use crate::db::{blob, bool_of, int, unsigned};
 use crate::error::{Error, Result, StorageError};
 use crate::events::{self, Event};
 use crate::state::State;
@@ -223,13 +223,13 @@ pub(crate) fn insert(tx: &Transaction<'_>, new: &NewMessage<'_>) -> Result<i64> 
         new.outgoing,
         new.sender.0.0,
         new.sender.1,
-        new.seq.map(|seq| seq as i64),
+        new.seq.map(int),
         i64::try_from(new.kind).unwrap_or(i64::MAX),
         new.content,
         text,
         // What others claim may be out of SQLite's range.
         i64::try_from(new.sent_at).unwrap_or(i64::MAX),
-        new.received_at.map(|at| at as i64),
+        new.received_at.map(int),
         i64::try_from(new.deadline).unwrap_or(i64::MAX),
         new.state.number(),
     ])?)

@@ -98,8 +98,7 @@ pub(crate) fn check_text(
 }
 
 fn has_waiting(tx: &Transaction<'_>, contact: &Contact) -> Result<bool> {
-    let mut query =
-        tx.prepare_cached("SELECT EXISTS (SELECT 1 FROM outbox WHERE contact = ?1)")?;
+    let mut query = tx.prepare_cached("SELECT EXISTS (SELECT 1 FROM outbox WHERE contact = ?1)")?;
     Ok(query.query_row([contact.account.0], |row| row.get(0))?)
 }
 

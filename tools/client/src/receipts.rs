@@ -7,7 +7,7 @@ use rusqlite::{Transaction, params};
 
 use crate::contacts::{self, Contact};
 use crate::conversations;
-use crate::db::{blob, unsigned};
+use crate::db::{blob, int, unsigned};
 use crate::e2e::DeviceAddress;
 use crate::error::Result;
 use crate::identity::Identity;
@@ -21,7 +21,7 @@ use crate::vault::Vault;
 /// A device is owed word that its messages arrived.
 pub(crate) fn owe(tx: &Transaction<'_>, to: DeviceAddress) -> Result<()> {
     tx.prepare_cached("INSERT OR IGNORE INTO receipt_due VALUES (?1, ?2, ?3)")?
-        .execute(params![to.0.0, to.1, receipt::DELIVERED as i64])?;
+        .execute(params![to.0.0, to.1, int(receipt::DELIVERED)])?;
     Ok(())
 }
 
@@ -74,7 +74,8 @@ fn queue_for(
     now: Millis,
 ) -> Result<()> {
     let delivered = conversations::ranges(tx, &contact.chat, to)?;
-    let read = if most == receipt::READ { read_ranges(tx, contact, to, &delivered)? } else { vec![] };
+    let read =
+        if most == receipt::READ { read_ranges(tx, contact, to, &delivered)? } else { vec![] };
     // Read includes delivered.
     let only_read = read == delivered;
     let mut contents = Vec::new();

@@ -14,6 +14,7 @@ use rusqlite::{Transaction, params};
 
 use crate::contacts::{self, Contact, NewContact, Phase, Verified};
 use crate::conversations::{self, Place};
+use crate::db::int;
 use crate::e2e::{self, DeviceAddress, Incoming, Introduced, OpenError, Opened, store};
 use crate::error::Result;
 use crate::events::{self, Event};
@@ -63,7 +64,7 @@ pub(crate) fn push(
         Err(error) => return unopened(tx, now, &error.to_string()),
     };
     tx.prepare_cached("INSERT INTO seen_header VALUES (?1, ?2)")?
-        .execute(params![hash.0, until as i64])?;
+        .execute(params![hash.0, int(until)])?;
     let mail = Mail { push, sender: (content.sender, content.device), opened: &opened, until };
     keep(tx, vault, own, &mail, contact, now)
 }
@@ -93,7 +94,7 @@ fn was_seen(tx: &Transaction<'_>, header: &Hash) -> Result<bool> {
 
 /// Forgets what is long past its deadline.
 pub(crate) fn forget_seen(tx: &Transaction<'_>, now: Millis) -> Result<()> {
-    let seconds = (now / 1000) as i64;
+    let seconds = int(now / 1000);
     tx.execute("DELETE FROM seen_header WHERE until < ?1", [seconds])?;
     tx.execute("DELETE FROM seen_message WHERE until < ?1", [seconds])?;
     Ok(())
@@ -115,11 +116,11 @@ fn open(
     };
     let sender = (header.sender, header.device);
     let mut sessions = store::load_sessions(tx, vault, sender)?;
-    let device = store::load_own(tx, vault)?;
+    let device = e2e::may_start_session(header).then(|| store::load_own(tx, vault)).transpose()?;
     let opened = e2e::open(
         incoming,
         header,
-        (&device, own.address()),
+        (device.as_ref(), own.address()),
         known.as_ref(),
         &mut sessions,
         &own.network,
@@ -151,7 +152,7 @@ fn keep(
     }
     let new = tx
         .prepare_cached("INSERT OR IGNORE INTO seen_message VALUES (?1, ?2, ?3)")?
-        .execute(params![mail.sender.0.0, message.id.0, mail.until as i64])?;
+        .execute(params![mail.sender.0.0, message.id.0, int(mail.until)])?;
     if new == 0 {
         return Ok(());
     }
@@ -178,7 +179,8 @@ fn take_place(tx: &Transaction<'_>, mail: &Mail<'_>, contact: &Contact, now: Mil
         Place::Taken => "used a number twice",
         Place::Broken => "does not follow the one before it",
     };
-    let text = format!("a message of {:?} {what}: their device may have been restored", contact.name);
+    let text =
+        format!("a message of {:?} {what}: their device may have been restored", contact.name);
     events::problem(tx, now, "broken_chain", &text)
 }
 
@@ -223,6 +225,9 @@ fn acquaint(
     let contact = match (contact, &mail.opened.introduced) {
         (Some(contact), Some(card)) => {
             take_card(tx, own, &contact, card)?;
+            if contacts::get(tx, &contact.account)?.phase != contact.phase {
+                events::record(tx, now, &Event::Contact { account: contact.account })?;
+            }
             contact
         }
         (Some(contact), None) => contact,

@@ -7,6 +7,7 @@ use postroad_proto::ids::{AccountId, Millis, NodeId};
 use rusqlite::{Transaction, params};
 
 use crate::contacts::{self, Contact, Phase};
+use crate::db::int;
 use crate::error::{Error, Result};
 use crate::events::{self, Event};
 use crate::identity::Identity;
@@ -29,15 +30,10 @@ pub(crate) fn note(
 }
 
 /// The home is to be told, with the next connection.
-pub(crate) fn settle(
-    tx: &Transaction<'_>,
-    origin: NodeId,
-    tag: [u8; 16],
-    how: u64,
-) -> Result<()> {
+pub(crate) fn settle(tx: &Transaction<'_>, origin: NodeId, tag: [u8; 16], how: u64) -> Result<()> {
     tx.execute(
         "INSERT OR REPLACE INTO settle VALUES (?1, ?2, ?3)",
-        params![origin.0, tag, how as i64],
+        params![origin.0, tag, int(how)],
     )?;
     Ok(())
 }

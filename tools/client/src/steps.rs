@@ -11,7 +11,7 @@ use rusqlite::{OptionalExtension, Transaction, params};
 use serde::{Deserialize, Serialize};
 
 use crate::contacts::{self, Contact};
-use crate::db::{blob, unsigned};
+use crate::db::{blob, int, unsigned};
 use crate::e2e::{DeviceAddress, OwnDevice};
 use crate::error::{Result, StorageError};
 use crate::identity::Identity;
@@ -88,16 +88,16 @@ pub(crate) fn queued(
     let payload = codec::encode(&statement)?;
     let signature = own.sign(Purpose::Queued, network, &payload);
     let evidence = codec::encode(&QueuedEvidence { payload, signature })?;
-    Ok(Step { state: State::Queued, signer: Signer::Device(address.0, address.1), at: now, evidence })
+    Ok(Step {
+        state: State::Queued,
+        signer: Signer::Device(address.0, address.1),
+        at: now,
+        evidence,
+    })
 }
 
 /// A node's receipt, which the caller has verified.
-pub(crate) fn custody(
-    state: State,
-    node: NodeId,
-    at: Millis,
-    receipt: &Receipt,
-) -> Result<Step> {
+pub(crate) fn custody(state: State, node: NodeId, at: Millis, receipt: &Receipt) -> Result<Step> {
     Ok(Step { state, signer: Signer::Node(node), at, evidence: codec::encode(receipt)? })
 }
 
@@ -124,9 +124,8 @@ pub(crate) fn save(tx: &Transaction<'_>, row: i64, step: &Step) -> Result<()> {
         Signer::Node(node) => (node.0, None),
         Signer::Device(account, device) => (account.0, Some(*device)),
     };
-    tx.prepare_cached("INSERT OR IGNORE INTO step VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?.execute(
-        params![row, step.state.number(), signer, device, step.at as i64, step.evidence],
-    )?;
+    tx.prepare_cached("INSERT OR IGNORE INTO step VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?
+        .execute(params![row, step.state.number(), signer, device, int(step.at), step.evidence])?;
     Ok(())
 }
 
@@ -234,8 +233,7 @@ fn holds(subject: &Subject<'_>, step: &Step) -> Option<bool> {
         }
         (State::Delivered | State::Read, Signer::Device(account, device)) => {
             let evidence: ReceiptEvidence = codec::decode(&step.evidence, MAX_EVIDENCE).ok()?;
-            let wanted =
-                if step.state == State::Read { receipt::READ } else { receipt::DELIVERED };
+            let wanted = if step.state == State::Read { receipt::READ } else { receipt::DELIVERED };
             let seq = subject.seq?;
             let named = evidence.content.ranges.iter().any(|(a, b)| (*a..=*b).contains(&seq));
             let list = subject.contact.device_list(&own.network).ok()??;

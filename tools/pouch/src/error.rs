@@ -29,11 +29,9 @@ pub(crate) fn explain(error: Error) -> CliError {
         Error::Yourself => {
             CliError::failed("yourself", message, "name somebody else; pouch contact ls lists them")
         }
-        Error::TooLarge { .. } => CliError::failed(
-            "too_large",
-            message,
-            "send it in parts; nothing of it was stored",
-        ),
+        Error::TooLarge { .. } => {
+            CliError::failed("too_large", message, "send it in parts; nothing of it was stored")
+        }
         Error::NameTaken(_) => {
             CliError::failed("name_taken", message, "choose another with --name NAME")
         }
@@ -92,7 +90,9 @@ fn refused(code: ErrorCode, message: String) -> CliError {
         ErrorCode::Unroutable => {
             (Exit::Unreachable, "unroutable", "no way to that node is known now; try again later")
         }
-        ErrorCode::Version => (Exit::Failed, "version", "update pouch, or ask for the node's update"),
+        ErrorCode::Version => {
+            (Exit::Failed, "version", "update pouch, or ask for the node's update")
+        }
         ErrorCode::Network => (Exit::Failed, "network", "the link belongs to another network"),
         other if other.retriable() => (Exit::Failed, "busy", "try again in a while"),
         _ => (Exit::Failed, "refused", "pouch -vv shows more"),

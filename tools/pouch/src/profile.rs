@@ -19,16 +19,12 @@ pub(crate) async fn open(args: &ProfileArgs, printer: &Printer) -> Result<Client
         return Err(explain(Error::NotJoined));
     }
     let mut client = open_any(args, printer).await?;
-    if client.is_joined().map_err(explain)? {
-        Ok(client)
-    } else {
-        Err(explain(Error::NotJoined))
-    }
+    if client.is_joined().map_err(explain)? { Ok(client) } else { Err(explain(Error::NotJoined)) }
 }
 
 /// Opens a profile, or makes it. Commands on one profile take turns.
 pub(crate) async fn open_any(args: &ProfileArgs, printer: &Printer) -> Result<Client, CliError> {
-    let client = Client::open(&directory(args)?).map_err(explain)?;
+    let mut client = Client::open(&directory(args)?).map_err(explain)?;
     let waits = || printer.progress("another command on this profile is at work; waiting");
     client.lock(waits).await.map_err(explain)?;
     Ok(client)

@@ -224,9 +224,7 @@ mod tests {
     fn what_scripts_rely_on_is_there_and_exact() {
         let row = MessageRow::from(&message("a\u{1b}[2Jb"));
         let json = serde_json::to_value(&row).unwrap();
-        for key in
-            ["id", "chat", "from", "kind", "text", "sent_at", "received_at", "state"]
-        {
+        for key in ["id", "chat", "from", "kind", "text", "sent_at", "received_at", "state"] {
             assert!(json.get(key).is_some(), "{key}");
         }
         assert_eq!(json["text"], "a\u{1b}[2Jb");

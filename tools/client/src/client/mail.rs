@@ -71,8 +71,7 @@ impl Client {
             let contact = contacts::resolve(tx, &own, to)?;
             outbox::check_text(tx, &own, &contact, text)?;
             let content = codec::encode(&Text { text: text.to_owned() })?;
-            let (row, id) =
-                outbox::queue(tx, vault, &own, &contact, kind::TEXT, &content, now)?;
+            let (row, id) = outbox::queue(tx, vault, &own, &contact, kind::TEXT, &content, now)?;
             Ok(Sent { row, id, chat: contact.name, state: State::Queued })
         })
     }

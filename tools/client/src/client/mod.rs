@@ -1,6 +1,7 @@
 //! The client: a profile and, while there is one, its connection.
 
 mod follow;
+mod invites;
 mod mail;
 mod people;
 mod status;
@@ -12,13 +13,14 @@ use postroad_proto::record::Handle;
 use postroad_proto::token::InviteCode;
 use rusqlite::{OptionalExtension, Transaction, params};
 
+pub use invites::InviteView;
 pub use mail::{Sent, WaitsFor, Why};
-pub use people::{ContactView, InviteView};
+pub use people::ContactView;
 pub use status::{LastContact, Problem, Settings, Status};
 
 use crate::clock;
 use crate::connection::Backoff;
-use crate::db::{Db, blob};
+use crate::db::{Db, blob, int};
 use crate::entropy;
 use crate::error::{Error, Result};
 use crate::identity::Identity;
@@ -69,7 +71,8 @@ impl Client {
         let profile = Profile::open(directory)?;
         let mut db = Db::open(&profile.database())?;
         let is_empty = db.read(|tx| {
-            Ok(!tx.query_row("SELECT EXISTS (SELECT 1 FROM identity)", [], |r| r.get::<_, bool>(0))?)
+            Ok(!tx
+                .query_row("SELECT EXISTS (SELECT 1 FROM identity)", [], |r| r.get::<_, bool>(0))?)
         })?;
         let vault = Vault::open(&profile.key(), is_empty)?;
         let backoff = Backoff::default();
@@ -80,7 +83,7 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::Storage`].
-    pub async fn lock(&self, on_wait: impl FnOnce()) -> Result<()> {
+    pub async fn lock(&mut self, on_wait: impl FnOnce()) -> Result<()> {
         Ok(self.profile.lock(on_wait).await?)
     }
 
@@ -194,7 +197,49 @@ pub(crate) fn new_invite(
     let code = InviteCode(entropy::bytes());
     tx.execute(
         "INSERT INTO invite (code, uses, expires, created_at) VALUES (?1, ?2, ?3, ?4)",
-        params![code.0, uses as i64, expires as i64, now as i64],
+        params![code.0, int(uses), int(expires), int(now)],
     )?;
     Ok(code)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::state::State;
+
+    fn is_send<T: Send>(future: T) -> T {
+        future
+    }
+
+    #[tokio::test]
+    async fn many_clients_may_run_on_one_runtime() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut client = Client::open(directory.path()).unwrap();
+        is_send(client.lock(|| ())).await.unwrap();
+        assert!(matches!(is_send(client.sync()).await, Err(Error::NotJoined)));
+        drop(is_send(client.step(Duration::ZERO)));
+        drop(is_send(client.wait_for(1, State::Read, Duration::ZERO)));
+        drop(is_send(client.add_handle("a@b", None)));
+    }
+
+    #[tokio::test]
+    async fn a_join_that_finds_nobody_can_be_repeated_with_the_same_keys() {
+        let directory = tempfile::tempdir().unwrap();
+        let link = crate::testing::join_link();
+        let mut accounts = Vec::new();
+        for handle in ["alice", "alicia"] {
+            let mut client = Client::open(directory.path()).unwrap();
+            let handle = handle.parse().unwrap();
+            let failed = client.join(&link, Some(&handle)).await;
+            assert!(matches!(failed, Err(Error::Connection(_))), "{failed:?}");
+            assert!(!client.is_joined().unwrap());
+            assert!(matches!(client.whoami(), Err(Error::NotJoined)));
+            let own = client.identity().unwrap();
+            assert_eq!(own.handle_wanted, Some(handle));
+            accounts.push(own.account);
+        }
+        assert_eq!(accounts[0], accounts[1]);
+    }
 }

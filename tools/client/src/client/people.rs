@@ -1,18 +1,17 @@
 //! Contacts, requests and invites, as commands use them.
 
-use postroad_proto::frame::{Records, RecordsGet};
+use postroad_proto::frame::Records;
 use postroad_proto::ids::{AccountId, Millis};
 use postroad_proto::link::{ContactLink, NodeLink};
 use postroad_proto::record::{Handle, HandleRecord};
-use postroad_proto::token::{DeliveryToken, InviteCode, Proof};
+use postroad_proto::token::DeliveryToken;
 use rusqlite::{Transaction, params};
 
-use super::{Client, contact_link, new_invite};
+use super::Client;
 use crate::clock;
 use crate::contacts::{self, Contact, NewContact, Phase, Verified};
-use crate::db::{blob, bool_of, unsigned};
 use crate::entropy;
-use crate::error::{ConnectionError, Error, Result};
+use crate::error::{Error, Result};
 use crate::identity::{Identity, full_handle};
 use crate::outbox::NO_KEYS;
 use crate::requests;
@@ -40,26 +39,12 @@ pub struct ContactView {
     pub reason: String,
 }
 
-/// An invite of ours.
-#[derive(Debug, Clone)]
-pub struct InviteView {
-    /// The link to hand over.
-    pub link: ContactLink,
-    /// How often it may be used; 0 for any number.
-    pub uses: u64,
-    /// Seconds since the Unix epoch; 0 for never.
-    pub expires: u64,
-    /// When it was made.
-    pub created_at: Millis,
-    /// Whether the home knows it, so that it can be used.
-    pub registered: bool,
-}
-
 impl From<Contact> for ContactView {
     fn from(contact: Contact) -> Self {
         let reason = match (&contact.error, contact.phase) {
             (Some((_, detail)), _) => detail.clone(),
-            (None, Phase::Linked) => NO_KEYS.to_owned(),
+            (None, Phase::Linked) if contact.trouble.is_empty() => NO_KEYS.to_owned(),
+            (None, Phase::Linked) => format!("{NO_KEYS} ({})", contact.trouble),
             _ => String::new(),
         };
         Self {
@@ -139,7 +124,16 @@ impl Client {
             }
             let contact = match contacts::find(tx, &link.account)? {
                 Some(contact) => contact,
-                None => insert(tx, &own, link.account, name, Phase::Linked, &link.home, &link.handle, now)?,
+                None => insert(
+                    tx,
+                    &own,
+                    link.account,
+                    name,
+                    Phase::Linked,
+                    &link.home,
+                    &link.handle,
+                    now,
+                )?,
             };
             if let Some(name) = name {
                 contacts::rename(tx, &contact.account, name)?;
@@ -166,16 +160,7 @@ impl Client {
                 return Err(Error::NotFound { what: "node", name: node.to_owned() });
             }
         };
-        let Some(online) = self.online.as_mut() else { return Err(ConnectionError::Closed.into()) };
-        let get = |request| {
-            let proof = Proof { handle: Some(handle.clone()), ..Proof::default() };
-            let handle = Some(handle.clone());
-            RecordsGet { request, node, account: None, handle, proof }.into()
-        };
-        let records: Records = online
-            .ask("to look up the handle", get)
-            .await?
-            .ok_or_else(|| ConnectionError::Protocol("a look-up without records".into()))?;
+        let records = self.look_up(node, &handle).await?;
         let bound = bound_handle(&own, &records, full)?;
         if bound.account == own.account {
             return Err(Error::Yourself);
@@ -185,7 +170,16 @@ impl Client {
         self.db.write(|tx| {
             let contact = match contacts::find(tx, &account)? {
                 Some(contact) => contact,
-                None => insert(tx, &own, account, name, Phase::Stranger, &home, &full_handle(&bound), now)?,
+                None => insert(
+                    tx,
+                    &own,
+                    account,
+                    name,
+                    Phase::Stranger,
+                    &home,
+                    &full_handle(&bound),
+                    now,
+                )?,
             };
             if let Some(name) = name {
                 contacts::rename(tx, &account, name)?;
@@ -196,7 +190,7 @@ impl Client {
             contacts::store_records(tx, &contact, &own.network, &verified)?;
             if contact.phase == Phase::Stranger {
                 let list = records.devices.open(&own.network)?;
-                keep_prekeys(tx, &own.network, &account, &list, &records.fallback)?;
+                keep_prekeys(tx, &own.network, &account, &list, &records.fallback, now)?;
             }
             Ok(contacts::get(tx, &account)?.into())
         })
@@ -268,57 +262,6 @@ impl Client {
         self.with_contact(contact, |tx, _, _, contact| {
             requests::ignore(tx, &contact)?;
             Ok(contact.into())
-        })
-    }
-
-    /// Makes a link of one's own for `uses` uses (0: any number) until `expires` (seconds, 0:
-    /// never). The home learns of it with the next sync.
-    ///
-    /// # Errors
-    /// [`Error::NotJoined`].
-    pub fn create_invite(&mut self, uses: u64, expires: u64) -> Result<ContactLink> {
-        let now = clock::now();
-        let vault = &self.vault;
-        self.db.write(|tx| {
-            let own = Identity::load(tx, vault)?;
-            Ok(contact_link(&own, new_invite(tx, uses, expires, now)?))
-        })
-    }
-
-    /// All links of one's own that were not revoked.
-    ///
-    /// # Errors
-    /// [`Error::NotJoined`].
-    pub fn invites(&mut self) -> Result<Vec<InviteView>> {
-        let vault = &self.vault;
-        self.db.read(|tx| {
-            let own = Identity::load(tx, vault)?;
-            let mut query =
-                tx.prepare("SELECT * FROM invite WHERE revoked = 0 ORDER BY created_at")?;
-            let rows = query.query_map([], |row| {
-                Ok(InviteView {
-                    link: contact_link(&own, InviteCode(blob(row, "code")?)),
-                    uses: unsigned(row, "uses")?,
-                    expires: unsigned(row, "expires")?,
-                    created_at: unsigned(row, "created_at")?,
-                    registered: bool_of(row, "registered")?,
-                })
-            })?;
-            Ok(rows.collect::<rusqlite::Result<_>>()?)
-        })
-    }
-
-    /// Takes a link of one's own back; the home learns of it with the next sync.
-    ///
-    /// # Errors
-    /// [`Error::NotFound`].
-    pub fn revoke_invite(&mut self, link: &ContactLink) -> Result<()> {
-        self.db.write(|tx| {
-            let sql = "UPDATE invite SET revoked = 1 WHERE code = ?1";
-            match tx.execute(sql, [link.code.0])? {
-                0 => Err(Error::NotFound { what: "invite of that", name: "link".to_owned() }),
-                _ => Ok(()),
-            }
         })
     }
 }

@@ -129,9 +129,8 @@ fn current(tx: &Transaction<'_>) -> Result<Settings> {
 fn problems(tx: &Transaction<'_>) -> Result<Vec<Problem>> {
     let week = crate::clock::now().saturating_sub(7 * 86_400_000);
     let week = i64::try_from(week).unwrap_or(i64::MAX);
-    let mut query = tx.prepare(
-        "SELECT at, code, message FROM problem WHERE at > ?1 ORDER BY id DESC LIMIT 20",
-    )?;
+    let mut query = tx
+        .prepare("SELECT at, code, message FROM problem WHERE at > ?1 ORDER BY id DESC LIMIT 20")?;
     let rows = query.query_map([week], |row| {
         let (code, message) = (row.get("code")?, row.get("message")?);
         Ok(Problem { at: unsigned(row, "at")?, code, message })

@@ -13,7 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 pub use backoff::Backoff;
-pub(crate) use backoff::wait_after;
+pub(crate) use backoff::{retry_at, wait_after};
 pub use dial::Dial;
 
 use crate::error::ConnectionError;

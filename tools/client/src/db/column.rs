@@ -25,3 +25,8 @@ pub(crate) fn unsigned(row: &Row<'_>, column: &str) -> rusqlite::Result<u64> {
 pub(crate) fn bool_of(row: &Row<'_>, column: &str) -> rusqlite::Result<bool> {
     Ok(row.get::<_, i64>(column)? != 0)
 }
+
+/// A number as SQLite keeps it: what others claim may be out of its range.
+pub(crate) fn int(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}

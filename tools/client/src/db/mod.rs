@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
-pub(crate) use column::{blob, bool_of, unsigned};
+pub(crate) use column::{blob, bool_of, int, unsigned};
 
 use crate::error::{Error, Result, StorageError};
 
@@ -79,7 +79,10 @@ impl Db {
     }
 
     /// Runs `work` in one transaction that is durable when this returns, or has not happened.
-    pub(crate) fn write<T>(&mut self, work: impl FnOnce(&Transaction<'_>) -> Result<T>) -> Result<T> {
+    pub(crate) fn write<T>(
+        &mut self,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T>,
+    ) -> Result<T> {
         let path = &self.path;
         let run = || -> Result<T> {
             let tx = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -91,7 +94,10 @@ impl Db {
     }
 
     /// Runs `work` on one unchanging view.
-    pub(crate) fn read<T>(&mut self, work: impl FnOnce(&Transaction<'_>) -> Result<T>) -> Result<T> {
+    pub(crate) fn read<T>(
+        &mut self,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T>,
+    ) -> Result<T> {
         let path = &self.path;
         let run = || -> Result<T> { work(&self.connection.transaction()?) };
         run().map_err(|error| named(path, error))
@@ -100,6 +106,26 @@ impl Db {
     /// A number that changes when another process has written.
     pub(crate) fn data_version(&mut self) -> Result<i64> {
         Ok(self.connection.query_row("PRAGMA data_version", [], |row| row.get(0))?)
+    }
+}
+
+/// Runs one part of a transaction so that its failure undoes this part only. What the database
+/// itself reports still ends the whole.
+pub(crate) fn part<T>(
+    tx: &Transaction<'_>,
+    work: impl FnOnce() -> Result<T>,
+) -> Result<Result<T, Error>> {
+    tx.execute_batch("SAVEPOINT part")?;
+    match work() {
+        Err(error @ Error::Storage(_)) => Err(error),
+        Err(error) => {
+            tx.execute_batch("ROLLBACK TO part; RELEASE part")?;
+            Ok(Err(error))
+        }
+        Ok(value) => {
+            tx.execute_batch("RELEASE part")?;
+            Ok(Ok(value))
+        }
     }
 }
 
@@ -150,6 +176,20 @@ mod tests {
         assert_eq!(count(&mut db), 1);
         let mode = std::fs::metadata(&path).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_part_that_fails_undoes_itself_alone() {
+        let mut db = Db::in_memory();
+        let failed = db.write(|tx| {
+            note(tx)?;
+            part(tx, || {
+                note(tx)?;
+                Err::<(), _>(Error::Yourself)
+            })
+        });
+        assert!(matches!(failed, Ok(Err(Error::Yourself))));
+        assert_eq!(count(&mut db), 1);
     }
 
     #[test]

@@ -7,6 +7,7 @@ CREATE TABLE identity (
     olm           TEXT    NOT NULL,             -- encrypted pickle
     home          TEXT    NOT NULL,             -- node link
     record        BLOB    NOT NULL,
+    record_dirty  INTEGER NOT NULL DEFAULT 0,   -- 1: the home does not have this record yet
     devices       BLOB    NOT NULL,
     handle_wanted TEXT,
     handle        BLOB,
@@ -116,6 +117,7 @@ CREATE TABLE prekey (
     account  BLOB    NOT NULL,
     device   INTEGER NOT NULL,
     key      BLOB    NOT NULL,
+    at       INTEGER NOT NULL,                  -- when it was fetched
     PRIMARY KEY (account, device)
 ) STRICT, WITHOUT ROWID;
 

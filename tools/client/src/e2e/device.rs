@@ -105,8 +105,7 @@ impl OwnDevice {
 
     /// From [`Self::pickle`].
     pub(crate) fn unpickle(text: &str, key: &Zeroizing<[u8; 32]>) -> Result<Self, StorageError> {
-        let pickle =
-            AccountPickle::from_encrypted(text, key).map_err(|_| StorageError::Secret)?;
+        let pickle = AccountPickle::from_encrypted(text, key).map_err(|_| StorageError::Secret)?;
         Ok(Self { account: Account::from_pickle(pickle) })
     }
 }

@@ -13,10 +13,9 @@ pub(crate) mod store;
 mod tests;
 
 pub use device::OwnDevice;
-pub use open::{Incoming, Introduced, OpenError, Opened, header, open};
+pub use open::{Incoming, Introduced, OpenError, Opened, header, may_start_session, open};
 pub use seal::{Letter, Sealed, seal};
 pub use sessions::PeerSessions;
 
 /// An account's device.
-pub type DeviceAddress =
-    (postroad_proto::ids::AccountId, postroad_proto::ids::DeviceNumber);
+pub type DeviceAddress = (postroad_proto::ids::AccountId, postroad_proto::ids::DeviceNumber);

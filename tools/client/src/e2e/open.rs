@@ -1,5 +1,7 @@
 //! Opening what came in, and checking that all of it belongs together.
 
+use core::fmt;
+
 use postroad_proto::codec;
 use postroad_proto::content::{self, Card, Message};
 use postroad_proto::envelope::Attributes;
@@ -9,10 +11,14 @@ use postroad_proto::network::Network;
 use postroad_proto::pair::{self, Context, HeaderContent, KeyGrant, SealSecret};
 use postroad_proto::record::{AccountRecord, Device, DeviceList, HandleRecord};
 use vodozemac::Curve25519PublicKey;
-use vodozemac::olm::{OlmMessage, SessionConfig};
+use vodozemac::olm::{MessageType, OlmMessage, SessionConfig};
 use zeroize::Zeroizing;
 
 use super::{DeviceAddress, OwnDevice, PeerSessions};
+
+/// Highest number of a message in its conversation that is believed: nobody sends as many, and
+/// every number that is compared with it stays in a database's range.
+const MAX_SEQ: u64 = 1 << 48;
 
 /// Mail as the node pushed it.
 #[derive(Debug)]
@@ -40,8 +46,7 @@ pub struct Introduced {
     pub handle: Option<HandleRecord>,
 }
 
-/// What was inside.
-#[derive(Debug)]
+/// What was inside. Debug shows nothing of the text.
 pub struct Opened {
     /// The message.
     pub message: Message,
@@ -51,6 +56,12 @@ pub struct Opened {
     pub introduced: Option<Introduced>,
     /// This device's keys without the one-time key that was used up; `None` when none was.
     pub own: Option<OwnDevice>,
+}
+
+impl fmt::Debug for Opened {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Opened({})", self.message.id)
+    }
 }
 
 /// Why something did not open. Nothing of it may change any state.
@@ -105,7 +116,8 @@ pub fn header(
     if content.sender == own.0 { Err(OpenError::FromSelf) } else { Ok(content) }
 }
 
-/// Opens the message under a header. `known` is the sender's device list, if we hold one.
+/// Opens the message under a header. `known` is the sender's device list, if we hold one; this
+/// device's keys are needed for prekey messages only ([`may_start_session`]).
 /// `sessions` step forward only when all of it holds.
 ///
 /// # Errors
@@ -113,7 +125,7 @@ pub fn header(
 pub fn open(
     incoming: &Incoming<'_>,
     header: &HeaderContent,
-    own: (&OwnDevice, DeviceAddress),
+    own: (Option<&OwnDevice>, DeviceAddress),
     known: Option<&DeviceList>,
     sessions: &mut PeerSessions,
     network: &Network,
@@ -146,6 +158,11 @@ pub fn open(
     Ok(Opened { message, plaintext, introduced, own })
 }
 
+/// Whether a header may start a session, which takes this device's own keys.
+pub fn may_start_session(header: &HeaderContent) -> bool {
+    header.olm_type == MessageType::PreKey as u64
+}
+
 fn olm_message(header: &HeaderContent) -> Result<OlmMessage, OpenError> {
     let kind = usize::try_from(header.olm_type).map_err(|_| OpenError::Session)?;
     OlmMessage::from_parts(kind, &header.olm).map_err(|_| OpenError::Session)
@@ -157,7 +174,7 @@ type NewSession = (vodozemac::olm::Session, OwnDevice);
 /// is not kept yet: whether its identity key is the sender's is known only when the card is.
 fn decrypt(
     olm: &OlmMessage,
-    own: &OwnDevice,
+    own: Option<&OwnDevice>,
     sessions: &mut PeerSessions,
     now: Millis,
 ) -> Result<(Zeroizing<Vec<u8>>, Option<NewSession>), OpenError> {
@@ -165,7 +182,7 @@ fn decrypt(
         OlmMessage::PreKey(prekey) if !sessions.has(&prekey.session_id()) => prekey,
         _ => return sessions.decrypt(olm, now).map(|g| (g, None)).ok_or(OpenError::Session),
     };
-    let mut own = own.fork();
+    let mut own = own.ok_or(OpenError::Session)?.fork();
     let identity = Curve25519PublicKey::from_bytes(prekey.identity_key().to_bytes());
     let created = own
         .account
@@ -194,7 +211,7 @@ fn belongs_together(
         && message.sender.account == header.sender
         && message.sender.device == header.device
         && message.conversation == content::conversation(&own.0, &header.sender)
-        && message.seq > 0;
+        && (1..=MAX_SEQ).contains(&message.seq);
     if holds { Ok(()) } else { Err(OpenError::Context) }
 }
 

@@ -1,5 +1,7 @@
 //! Sealing a message for all devices of one account.
 
+use core::fmt;
+
 use postroad_proto::content::Message;
 use postroad_proto::envelope::{Attributes, Class, ENVELOPE_VERSION, Header, mode};
 use postroad_proto::ids::{AccountId, Hash};
@@ -10,8 +12,7 @@ use super::{DeviceAddress, PeerSessions};
 use crate::entropy;
 use crate::error::Result;
 
-/// What is to be sealed.
-#[derive(Debug)]
+/// What is to be sealed. Debug shows nothing of the text.
 pub struct Letter<'a> {
     /// How nodes treat it.
     pub class: Class,
@@ -25,6 +26,12 @@ pub struct Letter<'a> {
     pub message: &'a Message,
     /// Its encoding.
     pub plaintext: &'a [u8],
+}
+
+impl fmt::Debug for Letter<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Letter({})", self.message.id)
+    }
 }
 
 /// What goes into an envelope.
@@ -45,10 +52,7 @@ pub struct Sealed {
 ///
 /// # Errors
 /// When it is too large, or a device's keys are weak.
-pub fn seal(
-    letter: &Letter<'_>,
-    devices: &mut [(Device, PeerSessions)],
-) -> Result<Option<Sealed>> {
+pub fn seal(letter: &Letter<'_>, devices: &mut [(Device, PeerSessions)]) -> Result<Option<Sealed>> {
     if devices.iter().all(|(_, sessions)| sessions.is_empty()) {
         return Ok(None);
     }

@@ -4,7 +4,7 @@ use postroad_proto::ids::Millis;
 use rusqlite::{Transaction, params};
 
 use super::{DeviceAddress, OwnDevice, PeerSessions};
-use crate::db::unsigned;
+use crate::db::{int, unsigned};
 use crate::error::Result;
 use crate::vault::Vault;
 
@@ -27,8 +27,9 @@ pub(crate) fn load_sessions(
 ) -> Result<PeerSessions> {
     let key = vault.pickle_key();
     let mut sessions = PeerSessions::default();
-    let mut query = tx
-        .prepare_cached("SELECT id, pickle, used FROM session WHERE account = ?1 AND device = ?2")?;
+    let mut query = tx.prepare_cached(
+        "SELECT id, pickle, used FROM session WHERE account = ?1 AND device = ?2",
+    )?;
     let rows = query.query_map(params![account.0, device], |row| {
         Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, unsigned(row, "used")?))
     })?;
@@ -46,8 +47,8 @@ pub(crate) fn save_sessions(
     (account, device): DeviceAddress,
     sessions: &PeerSessions,
 ) -> Result<()> {
-    let mut delete = tx
-        .prepare_cached("DELETE FROM session WHERE account = ?1 AND device = ?2 AND id = ?3")?;
+    let mut delete =
+        tx.prepare_cached("DELETE FROM session WHERE account = ?1 AND device = ?2 AND id = ?3")?;
     for id in sessions.dropped() {
         delete.execute(params![account.0, device, id])?;
     }
@@ -56,7 +57,7 @@ pub(crate) fn save_sessions(
          VALUES (?1, ?2, ?3, ?4, ?5)",
     )?;
     for (id, pickle, used) in sessions.changed(&vault.pickle_key()) {
-        upsert.execute(params![account.0, device, id, pickle, used as i64])?;
+        upsert.execute(params![account.0, device, id, pickle, int(used)])?;
     }
     Ok(())
 }

@@ -7,7 +7,7 @@ use postroad_proto::limits::MAX_FRAME;
 use rusqlite::Transaction;
 
 use crate::contacts;
-use crate::db::blob;
+use crate::db::{blob, int};
 use crate::error::Result;
 
 /// An envelope that the home is to be offered.
@@ -31,7 +31,7 @@ pub(crate) fn offers(
         "SELECT message, contact, envelope FROM outbox
          WHERE offer = 1 AND next_try <= ?1 ORDER BY message",
     )?;
-    let mut rows = query.query([now as i64])?;
+    let mut rows = query.query([int(now)])?;
     let mut offers = Vec::new();
     while let Some(row) = rows.next()? {
         if offers.len() == limit {

@@ -13,7 +13,7 @@ use rusqlite::{OptionalExtension, Transaction, params};
 use super::{NO_KEYS, NOT_ACCEPTED};
 use crate::contacts::{self, Contact, Phase};
 use crate::conversations;
-use crate::db::{blob, unsigned};
+use crate::db::{blob, int, part, unsigned};
 use crate::e2e::{self, Letter, PeerSessions, store};
 use crate::error::{Error, Result, StorageError};
 use crate::identity::Identity;
@@ -51,7 +51,7 @@ pub(crate) fn seal_waiting(
     let mut query = tx.prepare_cached(
         "SELECT row, id, contact, kind, content, sent_at, deadline, plaintext
          FROM outbox JOIN message ON row = message
-         WHERE envelope IS NULL AND state = 0 ORDER BY row",
+         WHERE envelope IS NULL AND state < 3 ORDER BY row",
     )?;
     let waiting = query
         .query_map([], |row| {
@@ -72,9 +72,25 @@ pub(crate) fn seal_waiting(
         if sealed == BATCH {
             break;
         }
-        sealed += usize::from(try_seal(tx, vault, own, &message, now)?);
+        match part(tx, || try_seal(tx, vault, own, &message, now))? {
+            Ok(was_sealed) => sealed += usize::from(was_sealed),
+            Err(error) => fail(tx, own, &message, &error, now)?,
+        }
     }
     Ok(sealed)
+}
+
+/// What cannot be sealed for a reason that stays (keys that are weak, say) must not hold up others.
+fn fail(
+    tx: &Transaction<'_>,
+    own: &Identity,
+    message: &Waiting,
+    error: &Error,
+    now: Millis,
+) -> Result<()> {
+    let step = steps::plain(State::Failed, Signer::Device(own.account, own.device), now);
+    messages::advance(tx, message.row, &step, &error.to_string(), now)?;
+    super::settle::give_up(tx, message.row)
 }
 
 fn try_seal(
@@ -204,12 +220,14 @@ fn seal_into_outbox(
     if waiting.plaintext.is_none() {
         conversations::sent(tx, &contact.chat, message.seq, &plaintext)?;
     }
-    tx.prepare_cached("UPDATE outbox SET plaintext = ?2, envelope = ?3, offer = 1 WHERE message = ?1")?
-        .execute(params![waiting.row, plaintext, codec::encode(&envelope)?])?;
+    tx.prepare_cached(
+        "UPDATE outbox SET plaintext = ?2, envelope = ?3, offer = 1 WHERE message = ?1",
+    )?
+    .execute(params![waiting.row, plaintext, codec::encode(&envelope)?])?;
     tx.prepare_cached(
         "UPDATE message SET seq = ?2, parcel = ?3, deadline = ?4, reason = '' WHERE row = ?1",
     )?
-    .execute(params![waiting.row, message.seq as i64, parcel_id.0, deadline as i64])?;
+    .execute(params![waiting.row, int(message.seq), parcel_id.0, int(deadline)])?;
     Ok(true)
 }
 

@@ -11,9 +11,9 @@ use postroad_proto::receipt::{Receipt, ReceiptKind, ReceiptRoot};
 use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::is_receipted;
-use crate::connection::wait_after;
+use crate::connection::{retry_at, wait_after};
 use crate::contacts::{self, Contact, Phase, Verified};
-use crate::db::{blob, unsigned};
+use crate::db::{blob, int, unsigned};
 use crate::error::Result;
 use crate::events;
 use crate::identity::Identity;
@@ -114,7 +114,7 @@ fn note_quote(tx: &Transaction<'_>, root: &ReceiptRoot) -> Result<()> {
          ON CONFLICT (node) DO UPDATE SET generation = ?2, run = ?3, commit_no = ?4
          WHERE (generation, commit_no) < (?2, ?4)",
     )?
-    .execute(params![root.node.0, root.generation as i64, root.run, root.commit as i64])?;
+    .execute(params![root.node.0, int(root.generation), root.run, int(root.commit)])?;
     Ok(())
 }
 
@@ -158,12 +158,10 @@ pub(crate) fn refuse(
         };
     }
     if refusal.retriable {
-        let wait_ms = u64::try_from(wait_after(tries).as_millis()).unwrap_or(u64::MAX);
-        let until = now.saturating_add(wait_ms.max(refusal.retry_after.saturating_mul(1000)));
+        let until = retry_at(now, tries, refusal.code, refusal.retry_after);
         return wait(tx, row, tries, until, &why(refusal));
     }
-    let state =
-        if refusal.code == ErrorCode::Expired { State::Expired } else { State::Failed };
+    let state = if refusal.code == ErrorCode::Expired { State::Expired } else { State::Failed };
     let step = steps::plain(state, Signer::Node(refusal.by), now);
     messages::advance(tx, row, &step, &why(refusal), now)?;
     give_up(tx, row)?;
@@ -194,7 +192,7 @@ fn unseal(tx: &Transaction<'_>, row: i64, tries: u32, now: Millis) -> Result<()>
         "UPDATE outbox SET envelope = NULL, offer = 0, tries = ?2, next_try = ?3
          WHERE message = ?1",
     )?
-    .execute(params![row, tries + 1, now as i64])?;
+    .execute(params![row, tries + 1, int(now)])?;
     messages::set_reason(tx, row, super::NO_KEYS)
 }
 
@@ -227,7 +225,7 @@ pub(crate) fn expire(tx: &Transaction<'_>, own: &Identity, now: Millis) -> Resul
         "SELECT row, kind, contact FROM outbox JOIN message ON row = message WHERE deadline <= ?1",
     )?;
     let over = query
-        .query_map([(now / 1000) as i64], |row| {
+        .query_map([int(now / 1000)], |row| {
             Ok((row.get(0)?, unsigned(row, "kind")?, AccountId(blob(row, "contact")?)))
         })?
         .collect::<rusqlite::Result<Vec<(i64, u64, AccountId)>>>()?;
@@ -257,9 +255,15 @@ pub(crate) fn unanswered(tx: &Transaction<'_>, row: i64, now: Millis) -> Result<
 }
 
 /// Nothing more goes to a contact.
-pub(crate) fn cancel(tx: &Transaction<'_>, own: &Identity, to: &AccountId, now: Millis) -> Result<()> {
+pub(crate) fn cancel(
+    tx: &Transaction<'_>,
+    own: &Identity,
+    to: &AccountId,
+    now: Millis,
+) -> Result<()> {
     let mut query = tx.prepare_cached("SELECT message FROM outbox WHERE contact = ?1")?;
-    let rows = query.query_map([to.0], |row| row.get(0))?.collect::<rusqlite::Result<Vec<i64>>>()?;
+    let rows =
+        query.query_map([to.0], |row| row.get(0))?.collect::<rusqlite::Result<Vec<i64>>>()?;
     for row in rows {
         let step = steps::plain(State::Failed, Signer::Device(own.account, own.device), now);
         messages::advance(tx, row, &step, "the contact was blocked", now)?;

@@ -8,6 +8,7 @@ use rusqlite::{OptionalExtension, Transaction, params};
 use super::{Online, unexpected};
 use crate::client::Client;
 use crate::clock;
+use crate::db::{int, part};
 use crate::error::{ConnectionError, Result};
 use crate::events;
 use crate::identity::Identity;
@@ -59,11 +60,16 @@ impl<'a> Batch<'a> {
 
     fn run(mut self, frames: Vec<Frame>) -> Result<Vec<u64>> {
         for frame in frames {
-            self.frame(frame)?;
+            let tx = self.tx;
+            // Whatever is wrong with one item, those behind it are taken, and it is acked: offered
+            // again it would be no better.
+            if let Err(error) = part(tx, || self.frame(frame))? {
+                events::problem(tx, self.now, "unopened", &error.to_string())?;
+            }
         }
         let highest = self.items.iter().max().copied().unwrap_or(0);
         if highest > self.own.cursor && self.online.generation() == self.own.generation {
-            self.tx.execute("UPDATE identity SET cursor = ?1", [highest as i64])?;
+            self.tx.execute("UPDATE identity SET cursor = ?1", [int(highest)])?;
         }
         Ok(self.items)
     }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use postroad_proto::frame::{
-    Count, Frame, InvitesDrop, InvitesPut, PrekeysPut, RequestsSettle, SettingsPut, Tokens,
-    TokensDrop, TokensList, TokensPut,
+    Count, Frame, InvitesDrop, InvitesPut, PrekeysPut, RecordsPut, RequestsSettle, SettingsPut,
+    Tokens, TokensDrop, TokensList, TokensPut,
 };
 use postroad_proto::ids::{Hash, Millis, NodeId};
 use postroad_proto::limits::MAX_LIST;
@@ -15,7 +15,7 @@ use serde_bytes::ByteArray;
 use crate::client::Client;
 use crate::clock;
 use crate::contacts::{self, Contact, Phase};
-use crate::db::{blob, unsigned};
+use crate::db::{blob, int, unsigned};
 use crate::e2e::store;
 use crate::error::{ConnectionError, Error, Result};
 use crate::events;
@@ -31,6 +31,7 @@ const FALLBACK_AGE: Duration = Duration::from_secs(7 * 86_400);
 impl Client {
     /// Does all of it. `one_time_keys` is how many the home has left, if that is known.
     pub(super) async fn chores(&mut self, one_time_keys: u64) -> Result<()> {
+        self.put_record().await?;
         self.put_prekeys(one_time_keys).await?;
         self.put_invites().await?;
         self.register_tokens().await?;
@@ -51,22 +52,44 @@ impl Client {
     }
 
     /// Tells the home. A refusal ends this chore and no other; it is shown as a problem.
-    async fn tell(
-        &mut self,
-        what: &'static str,
-        frame: impl FnOnce(u64) -> Frame,
-    ) -> Result<bool> {
+    async fn tell(&mut self, what: &'static str, frame: impl FnOnce(u64) -> Frame) -> Result<bool> {
         let Some(online) = self.online.as_mut() else { return Err(ConnectionError::Closed.into()) };
         match online.tell(what, frame).await {
             Ok(()) => Ok(true),
             Err(error @ Error::Refused { .. }) => {
-                self.db.write(|tx| {
-                    events::problem(tx, clock::now(), "refused", &error.to_string())
-                })?;
+                self.db
+                    .write(|tx| events::problem(tx, clock::now(), "refused", &error.to_string()))?;
                 Ok(false)
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// Gives the home a record that was renewed.
+    async fn put_record(&mut self) -> Result<()> {
+        let vault = &self.vault;
+        let own = self.db.write(|tx| {
+            Identity::load(tx, vault)?.renew(tx, clock::now())?;
+            Identity::load(tx, vault)
+        })?;
+        if !own.record_dirty {
+            return Ok(());
+        }
+        let record = Some(own.record.clone());
+        let put = |request| RecordsPut { request, record, devices: None }.into();
+        if self.tell("the renewed account record", put).await? {
+            self.db.write(|tx| {
+                tx.execute("UPDATE identity SET record_dirty = 0", [])?;
+                // Contacts learn of it with the next card.
+                tx.execute(
+                    "UPDATE contact SET card_known = 0, token_registered = 0,
+                            token_number = token_number + 1",
+                    [],
+                )?;
+                Ok(())
+            })?;
+        }
+        Ok(())
     }
 
     async fn put_prekeys(&mut self, left: u64) -> Result<()> {
@@ -82,11 +105,8 @@ impl Client {
             let mut device = store::load_own(tx, vault)?;
             let wanted = usize::try_from(ONE_TIME_KEYS.saturating_sub(left)).unwrap_or(0);
             let one_time = device.one_time_keys(wanted, own.address(), &own.network)?;
-            let fallback = if is_old {
-                device.fallback_key(own.address(), &own.network)?
-            } else {
-                None
-            };
+            let fallback =
+                if is_old { device.fallback_key(own.address(), &own.network)? } else { None };
             store::save_own(tx, vault, &device)?;
             Ok(Some((one_time, fallback)))
         })?;
@@ -108,7 +128,7 @@ impl Client {
             device.published();
             store::save_own(tx, vault, &device)?;
             if replaced {
-                tx.execute("UPDATE identity SET fallback_at = ?1", [now as i64])?;
+                tx.execute("UPDATE identity SET fallback_at = ?1", [int(now)])?;
             }
             Ok(())
         })
@@ -168,7 +188,10 @@ impl Client {
                     expires: 0,
                 })
                 .collect();
-            if self.tell("a contact's token", |request| TokensPut { request, tokens }.into()).await? {
+            if self
+                .tell("a contact's token", |request| TokensPut { request, tokens }.into())
+                .await?
+            {
                 self.db.write(|tx| {
                     for (account, ..) in chunk {
                         tx.execute(

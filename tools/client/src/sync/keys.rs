@@ -1,23 +1,30 @@
 //! Getting what it takes to write to a contact: redeeming an invite, claiming prekeys.
 
+use std::time::Duration;
+
 use postroad_proto::error::ErrorCode;
-use postroad_proto::frame::{Claimed, PrekeysClaim, Records, TokensRedeem};
-use postroad_proto::ids::{AccountId, Millis};
+use postroad_proto::frame::{Claimed, PrekeysClaim, Records, RecordsGet, TokensRedeem};
+use postroad_proto::ids::{AccountId, Millis, NodeId};
 use postroad_proto::network::Network;
 use postroad_proto::prekey::ClaimedPrekey;
-use postroad_proto::record::{Device, DeviceList};
+use postroad_proto::record::{Device, DeviceList, Handle};
 use postroad_proto::token::Proof;
 use rusqlite::{Transaction, params};
 
 use super::{is_retriable, refusal};
 use crate::client::Client;
 use crate::clock;
-use crate::connection::wait_after;
+use crate::connection::retry_at;
 use crate::contacts::{self, Contact, Phase, Verified};
+use crate::db::int;
 use crate::e2e::store;
 use crate::error::{ConnectionError, Error, Result};
 use crate::events::{self, Event};
 use crate::vault::Vault;
+
+/// Fallback keys are replaced every week and the one before is kept: a fetched prekey that was not
+/// used for longer than this may no longer open anything.
+const PREKEY_AGE: Duration = Duration::from_secs(3 * 86_400);
 
 impl Client {
     /// Fetches what is missing for the contacts that mail waits for, and redeems new links.
@@ -26,6 +33,9 @@ impl Client {
             if contact.error.is_none() {
                 self.redeem(&contact).await?;
             }
+        }
+        for contact in self.due(|contact| contact.phase == Phase::Stranger)? {
+            self.refresh_stranger(&contact).await?;
         }
         // Read again: a link that was just redeemed makes a contact who can be written to.
         for contact in self.due(Contact::is_ready)? {
@@ -80,6 +90,45 @@ impl Client {
         Ok(true)
     }
 
+    /// Looks a handle up at its node.
+    pub(crate) async fn look_up(&mut self, node: NodeId, handle: &Handle) -> Result<Records> {
+        let Some(online) = self.online.as_mut() else { return Err(ConnectionError::Closed.into()) };
+        let get = |request| {
+            let proof = Proof { handle: Some(handle.clone()), ..Proof::default() };
+            let handle = Some(handle.clone());
+            RecordsGet { request, node, account: None, handle, proof }.into()
+        };
+        let records = online.ask("to look up the handle", get).await?;
+        let nothing = || ConnectionError::Protocol("a look-up without records".into());
+        Ok(records.ok_or_else(nothing)?)
+    }
+
+    /// A first text to somebody who was found by handle, but some time ago: their fallback key may
+    /// have been replaced since.
+    async fn refresh_stranger(&mut self, contact: &Contact) -> Result<()> {
+        let network = self.identity()?.network;
+        let vault = &self.vault;
+        let Some(list) = contact.device_list(&network)? else { return Ok(()) };
+        let missing = self.db.read(|tx| without_keys(tx, vault, contact, &list))?;
+        let handle = contact.handle.split('@').next().and_then(|handle| handle.parse().ok());
+        let (false, Some(handle)) = (missing.is_empty(), handle) else { return Ok(()) };
+        let records = match self.look_up(contact.home.node, &handle).await {
+            Ok(records) => records,
+            Err(error) => return self.failed(contact, error),
+        };
+        let account = &contact.account;
+        let (record, devices) = (&records.record, &records.devices);
+        match Verified::check(account, &network, record, devices, records.handle.as_ref()) {
+            Ok(verified) => self.db.write(|tx| {
+                contacts::store_records(tx, contact, &network, &verified)?;
+                let list = devices.open(&network)?;
+                keep(tx, &network, account, &list, &records.fallback, clock::now())?;
+                Ok(())
+            }),
+            Err(error) => self.distrust(account, &error),
+        }
+    }
+
     /// Claims a prekey of each device that there is neither a session nor a prekey for.
     async fn claim(&mut self, contact: &Contact) -> Result<()> {
         let Some(token) = contact.token.clone() else { return Ok(()) };
@@ -101,7 +150,9 @@ impl Client {
             Ok(claimed) => claimed.map(|claimed| claimed.prekeys).unwrap_or_default(),
             Err(error) => return self.failed(contact, error),
         };
-        let stored = self.db.write(|tx| keep(tx, &network, &contact.account, &list, &claimed))?;
+        let now = clock::now();
+        let stored =
+            self.db.write(|tx| keep(tx, &network, &contact.account, &list, &claimed, now))?;
         if stored == 0 {
             let none = Error::Refused {
                 what: "the contact's keys",
@@ -117,12 +168,10 @@ impl Client {
     /// Notes that a contact could not be reached: for good, or until the next try.
     fn failed(&mut self, contact: &Contact, error: Error) -> Result<()> {
         let Some((code, detail, retry_after)) = refusal(&error) else { return Err(error) };
-        let wait = u64::try_from(wait_after(contact.tries).as_millis()).unwrap_or_default();
-        let next = clock::now() + wait.max(retry_after.saturating_mul(1000));
+        let next = retry_at(clock::now(), contact.tries, code, retry_after);
         let settled = !is_retriable(&error);
-        self.db.write(|tx| {
-            contacts::note_failure(tx, &contact.account, code, detail, settled, next)
-        })
+        self.db
+            .write(|tx| contacts::note_failure(tx, &contact.account, code, detail, settled, next))
     }
 
     /// A node gave us records that do not hold: tried again later, and shown.
@@ -148,12 +197,13 @@ fn without_keys(
             "SELECT EXISTS (SELECT 1 FROM outbox WHERE contact = ?1 AND envelope IS NULL)",
         )?
         .query_row([contact.account.0], |row| row.get(0))?;
+    let oldest = clock::now().saturating_sub(PREKEY_AGE.as_millis() as Millis);
     let mut missing = Vec::new();
     for device in list.devices.iter().filter(|_| waits) {
         let address = (contact.account, device.number);
         let has_prekey = tx
-            .prepare_cached("SELECT 1 FROM prekey WHERE account = ?1 AND device = ?2")?
-            .exists(params![contact.account.0, device.number])?;
+            .prepare_cached("SELECT 1 FROM prekey WHERE account = ?1 AND device = ?2 AND at > ?3")?
+            .exists(params![contact.account.0, device.number, int(oldest)])?;
         if !has_prekey && store::load_sessions(tx, vault, address)?.is_empty() {
             missing.push(device.clone());
         }
@@ -168,18 +218,23 @@ pub(crate) fn keep(
     account: &AccountId,
     list: &DeviceList,
     claimed: &[ClaimedPrekey],
+    now: Millis,
 ) -> Result<usize> {
     let mut kept = 0;
     for ClaimedPrekey { device, prekey } in claimed {
         let Some(listed) = list.device(*device) else { continue };
         if let Err(error) = prekey.verify(*account, *device, &listed.olm_signing, network) {
             let text = format!("a prekey of {account}/{device} does not hold: {error}");
-            events::problem(tx, clock::now(), "bad_prekey", &text)?;
+            events::problem(tx, now, "bad_prekey", &text)?;
             continue;
         }
-        tx.prepare_cached("INSERT OR REPLACE INTO prekey VALUES (?1, ?2, ?3)")?
-            .execute(params![account.0, device, prekey.key.0])?;
+        tx.prepare_cached("INSERT OR REPLACE INTO prekey VALUES (?1, ?2, ?3, ?4)")?
+            .execute(params![account.0, device, prekey.key.0, int(now)])?;
         kept += 1;
+    }
+    if kept > 0 {
+        tx.prepare_cached("UPDATE contact SET tries = 0, next_try = 0 WHERE account = ?1")?
+            .execute([account.0])?;
     }
     Ok(kept)
 }

@@ -19,6 +19,7 @@ pub(crate) use online::Online;
 
 use crate::client::Client;
 use crate::clock;
+use crate::db::int;
 use crate::error::{ConnectionError, Error, Result};
 use crate::identity::Identity;
 use crate::outbox;
@@ -27,7 +28,7 @@ use crate::receive;
 use crate::settings;
 
 /// How long a command waits for a connection.
-const CONNECT: Duration = Duration::from_millis(2500);
+const CONNECT: Duration = Duration::from_millis(2000);
 /// Envelopes that are offered before the first is settled.
 const WINDOW: usize = 64;
 /// Rounds of seal, send and take that one sync makes: each answer may make new work.
@@ -95,7 +96,7 @@ impl Client {
                 let mut own = Identity::load(tx, &self.vault)?;
                 own.learn_home(tx, &node.name, &node.client)?;
                 tx.execute(
-                    "UPDATE identity SET max_deadline = ?1",
+                    "UPDATE identity SET max_deadline = ?1 WHERE max_deadline <> ?1",
                     [i64::try_from(welcome.limits.max_deadline).unwrap_or(i64::MAX)],
                 )?;
                 take_generation(tx, &own, generation)
@@ -171,7 +172,9 @@ impl Client {
     async fn flush(&mut self) -> Result<usize> {
         let mut came = 0;
         loop {
-            let Some(online) = self.online.as_mut() else { return Err(ConnectionError::Closed.into()) };
+            let Some(online) = self.online.as_mut() else {
+                return Err(ConnectionError::Closed.into());
+            };
             let in_flight = online.in_flight();
             let room = WINDOW.saturating_sub(in_flight.len());
             let now = clock::now();
@@ -188,7 +191,9 @@ impl Client {
     /// Takes all that the mailbox holds: a ping is answered behind what the credit let through.
     async fn drain(&mut self) -> Result<()> {
         loop {
-            let Some(online) = self.online.as_mut() else { return Err(ConnectionError::Closed.into()) };
+            let Some(online) = self.online.as_mut() else {
+                return Err(ConnectionError::Closed.into());
+            };
             online.ping().await?;
             if self.apply().await? == 0 {
                 return Ok(());
@@ -204,7 +209,11 @@ impl Client {
             }
             if why.is_empty() {
                 let now = i64::try_from(clock::now()).unwrap_or(i64::MAX);
-                tx.execute("UPDATE identity SET synced_at = ?1", [now])?;
+                // Not with every command: each write is a sync of the disk.
+                tx.execute(
+                    "UPDATE identity SET synced_at = ?1 WHERE synced_at + 10000 < ?1",
+                    [now],
+                )?;
             }
             Ok(())
         })
@@ -219,7 +228,7 @@ fn take_generation(tx: &Transaction<'_>, own: &Identity, generation: u64) -> Res
     }
     tx.execute(
         "UPDATE identity SET generation = ?1, cursor = 0, fallback_at = 0",
-        params![generation as i64],
+        params![int(generation)],
     )?;
     tx.execute("UPDATE contact SET token_registered = 0", [])?;
     tx.execute("UPDATE invite SET registered = 0", [])?;

@@ -2,13 +2,13 @@
 
 use postroad_cli::{CliError, Colour, Printer, ago, fields, now_ms, qr, rfc3339_ms, safe};
 use postroad_client::{Client, Error};
-use postroad_proto::link::JoinLink;
+use postroad_proto::link::{JoinLink, NodeLink};
 use postroad_proto::record::Handle;
 use serde::Serialize;
 
-use crate::args::{Join, Setting, Settings, Switch, Whoami};
+use crate::args::{Join, ProfileArgs, Setting, Settings, Switch, Whoami};
 use crate::error::explain;
-use crate::profile::sync;
+use crate::profile::{open_any, sync};
 
 /// What `whoami` and `join` print.
 #[derive(Serialize)]
@@ -45,18 +45,27 @@ impl WhoamiRow {
 }
 
 pub(crate) async fn join(
-    client: &mut Client,
+    profile: &ProfileArgs,
     args: &Join,
     printer: &Printer,
 ) -> Result<(), CliError> {
-    let link: JoinLink = args.link.parse().map_err(|e| explain(Error::Link(e)))?;
+    let link = join_link(&args.link)?;
     let handle = args.name.as_deref().map(str::parse::<Handle>).transpose();
     let handle = handle.map_err(|e| CliError::usage(e.to_string(), "choose another --name"))?;
+    let mut client = open_any(profile, printer).await?;
     printer.progress("making the account and its keys");
     let row = WhoamiRow::from(client.join(&link, handle.as_ref()).await.map_err(explain)?);
     printer.object(&row, || row.human())?;
     printer.hint("hand your link to others; pouch contact add LINK adds theirs");
     Ok(())
+}
+
+/// A node's invitation, or the link of a node that is open to all.
+fn join_link(text: &str) -> Result<JoinLink, CliError> {
+    match text.parse::<NodeLink>() {
+        Ok(node) => Ok(JoinLink { node, code: None }),
+        Err(_) => text.parse().map_err(|e| explain(Error::Link(e))),
+    }
 }
 
 pub(crate) async fn whoami(

@@ -176,8 +176,12 @@ async fn revoke(client: &mut Client, link: &str, printer: &Printer) -> Result<()
     let online = sync(client, printer).await?;
     let row = Revoked { revoked: true, known_to_node: online };
     printer.object(&row, || {
-        if online { "taken back" } else { "taken back here; the node is told with the next connection" }
-            .to_owned()
+        if online {
+            "taken back"
+        } else {
+            "taken back here; the node is told with the next connection"
+        }
+        .to_owned()
     })
 }
 

@@ -16,8 +16,7 @@ use crate::profile;
 /// Runs a command.
 pub(crate) async fn run(pouch: &Pouch, printer: &Printer) -> Result<(), CliError> {
     if let Command::Join(join) = &pouch.command {
-        let mut client = profile::open_any(&pouch.profile, printer).await?;
-        return account::join(&mut client, join, printer).await;
+        return account::join(&pouch.profile, join, printer).await;
     }
     let client = &mut profile::open(&pouch.profile, printer).await?;
     match &pouch.command {

@@ -67,8 +67,7 @@ fn block(client: &mut Client, contact: &str) -> Result<ContactView, CliError> {
 fn ls(client: &mut Client, printer: &Printer) -> Result<(), CliError> {
     let mut rows = Vec::new();
     for request in client.requests().map_err(explain)? {
-        let query =
-            Query { contact: Some(request.account), requests: true, ..Query::default() };
+        let query = Query { contact: Some(request.account), requests: true, ..Query::default() };
         let messages = client.messages(&query).map_err(explain)?;
         rows.push(RequestRow {
             account: request.account.to_string(),

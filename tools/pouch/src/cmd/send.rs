@@ -82,8 +82,7 @@ fn text(args: &Send) -> Result<String, CliError> {
             let name = path.display().to_string();
             let file = std::fs::File::open(path);
             let hint = "name a file that can be read";
-            let file =
-                file.map_err(|e| CliError::io(format!("cannot read {name}"), &e, hint))?;
+            let file = file.map_err(|e| CliError::io(format!("cannot read {name}"), &e, hint))?;
             read_all(file, &name)?
         }
         (None, None) => {
@@ -119,8 +118,7 @@ fn report(
     };
     let reason = reason.filter(|reason| !reason.is_empty());
     let id = sent.id.to_string();
-    let row =
-        SentRow { id: id.clone(), chat: sent.chat.clone(), state: state.to_string(), reason };
+    let row = SentRow { id: id.clone(), chat: sent.chat.clone(), state: state.to_string(), reason };
     printer.object(&row, || {
         let why = row.reason.as_deref().map(|r| format!(": {}", safe(r))).unwrap_or_default();
         format!("{} to {}{why}  {}", row.state, safe(&row.chat), row.id)
@@ -131,7 +129,10 @@ fn report(
         return Err(CliError::new(Exit::TimedOut, "timed_out", message, next));
     }
     if state.is_lost() {
-        return Err(CliError::failed("failed", format!("the message is {state}"), next));
+        let is_denied = row.reason.as_deref().is_some_and(|reason| reason.starts_with("DENIED"));
+        let (exit, code) =
+            if is_denied { (Exit::Denied, "denied") } else { (Exit::Failed, "failed") };
+        return Err(CliError::new(exit, code, format!("the message is {state}"), next));
     }
     Ok(())
 }

@@ -1,0 +1,195 @@
+//! What becomes of what is sent.
+
+use postroad_proto::SigningKey;
+use postroad_proto::error::ErrorCode;
+use postroad_proto::frame::Records;
+use postroad_proto::receipt::ReceiptKind;
+
+use super::*;
+use crate::error::Error;
+use crate::outbox::{MAX_TEXT, Refusal};
+use crate::steps;
+
+fn refuses(person: &mut Person, row: i64, code: ErrorCode, records: Option<&Records>) {
+    let by = testing::join_link().node.node;
+    let refusal =
+        Refusal { by, code, retriable: code.retriable(), retry_after: 0, detail: "", records };
+    let vault = &person.vault;
+    person
+        .db
+        .write(|tx| {
+            let own = Identity::load(tx, vault)?;
+            outbox::refuse(tx, &own, row, &refusal, NOW)
+        })
+        .unwrap();
+}
+
+fn checked(person: &mut Person, row: i64, with: AccountId) -> Vec<(State, bool)> {
+    let vault = &person.vault;
+    person
+        .db
+        .read(|tx| {
+            let own = Identity::load(tx, vault)?;
+            let steps = steps::check(tx, &own, row, &with)?;
+            Ok(steps.into_iter().map(|step| (step.state, step.verified)).collect())
+        })
+        .unwrap()
+}
+
+#[test]
+fn every_step_is_kept_with_evidence_that_holds() {
+    let (mut alice, mut bob) = friends();
+    let (row, _) = alice.writes("bob", "hi").unwrap();
+    let offer = only(alice.offers(NOW));
+    let receipt = receipt_for(&offer.envelope, ReceiptKind::AtNode, &testing::node_key());
+    alice.receipt(&receipt);
+    assert_eq!(alice.state(row), State::AtNode);
+    bob.gets(&offer.envelope);
+    let answer = only(bob.offers(NOW));
+    alice.gets(&answer.envelope);
+    assert_eq!(alice.state(row), State::Delivered);
+    // The custody receipt comes again, late: the state does not go back.
+    alice.receipt(&receipt);
+    let seen = bob.inbox();
+    bob.db.write(|tx| messages::mark_shown(tx, &[seen[0].row])).unwrap();
+    let answer = bob.offers(NOW).pop().unwrap();
+    alice.gets(&answer.envelope);
+    let expected = [
+        (State::Queued, true),
+        (State::Accepted, true),
+        (State::AtNode, true),
+        (State::Delivered, true),
+        (State::Read, true),
+    ];
+    assert_eq!(checked(&mut alice, row, bob.account), expected);
+    assert!(alice.offers(NOW).is_empty());
+    alice.execute("UPDATE step SET at = at + 1");
+    assert!(checked(&mut alice, row, bob.account)[..3].iter().all(|(_, holds)| !holds));
+}
+
+#[test]
+fn only_the_right_node_gives_a_receipt() {
+    let (mut alice, _) = friends();
+    let (row, _) = alice.writes("bob", "hi").unwrap();
+    let offer = only(alice.offers(NOW));
+    let stranger = SigningKey::from_bytes(&[8; 32]);
+    alice.receipt(&receipt_for(&offer.envelope, ReceiptKind::AtNode, &stranger));
+    let mut forged = receipt_for(&offer.envelope, ReceiptKind::Accepted, &testing::node_key());
+    forged.item.kind = ReceiptKind::AtNode.number();
+    alice.receipt(&forged);
+    assert_eq!(alice.state(row), State::Queued);
+    assert_eq!(alice.problems(), ["bad_receipt", "bad_receipt"]);
+    assert_eq!(only(alice.offers(NOW)).row, row);
+}
+
+#[test]
+fn the_same_bytes_are_offered_until_they_are_settled() {
+    let (mut alice, _) = friends();
+    let (row, _) = alice.writes("bob", "hi").unwrap();
+    let first = only(alice.offers(NOW)).envelope;
+    assert_eq!(only(alice.offers(NOW)).envelope, first);
+    refuses(&mut alice, row, ErrorCode::Unroutable, None);
+    assert!(alice.offers(NOW).is_empty());
+    assert_eq!(
+        (alice.state(row), alice.message(row).reason.as_str()),
+        (State::Queued, "UNROUTABLE")
+    );
+    assert_eq!(only(alice.offers(NOW + 120_000)).envelope, first);
+    refuses(&mut alice, row, ErrorCode::Denied, None);
+    assert_eq!(alice.state(row), State::Failed);
+    assert!(alice.offers(NOW + 240_000).is_empty());
+}
+
+#[test]
+fn a_rolled_back_home_is_offered_all_that_is_not_delivered() {
+    let (mut alice, _) = friends();
+    alice.writes("bob", "hi").unwrap();
+    let first = only(alice.offers(NOW)).envelope;
+    alice.receipt(&receipt_for(&first, ReceiptKind::AtNode, &testing::node_key()));
+    assert!(alice.offers(NOW).is_empty());
+    alice.db.write(outbox::reoffer_all).unwrap();
+    assert_eq!(only(alice.offers(NOW)).envelope, first);
+}
+
+#[test]
+fn stale_devices_mean_other_headers_and_the_same_message() {
+    let (mut alice, mut bob) = friends();
+    let (row, id) = alice.writes("bob", "hi").unwrap();
+    let first = only(alice.offers(NOW)).envelope;
+    let their = bob.own();
+    let (record, devices) = (their.record.clone(), their.devices.clone());
+    let records = Records { record, devices, handle: None, fallback: vec![] };
+    refuses(&mut alice, row, ErrorCode::StaleDevices, Some(&records));
+    let second = only(alice.offers(NOW)).envelope;
+    assert_ne!(first.body_hash, second.body_hash);
+    bob.gets(&second);
+    bob.gets(&first);
+    assert_eq!(bob.inbox().iter().map(|m| m.id).collect::<Vec<_>>(), [id]);
+    assert!(bob.problems().is_empty());
+}
+
+#[test]
+fn past_its_deadline_a_message_is_expired_unless_it_arrived_after_all() {
+    let (mut alice, mut bob) = friends();
+    let (row, _) = alice.writes("bob", "hi").unwrap();
+    let offer = only(alice.offers(NOW));
+    let late = offer.envelope.deadline * 1000;
+    assert!(alice.offers(late).is_empty());
+    assert_eq!(alice.state(row), State::Expired);
+    assert!(checked(&mut alice, row, bob.account).contains(&(State::Expired, true)));
+    bob.gets(&offer.envelope);
+    let answer = only(bob.offers(NOW));
+    alice.gets(&answer.envelope);
+    assert_eq!(alice.state(row), State::Delivered);
+}
+
+#[test]
+fn without_receipts_at_node_is_final() {
+    let (mut alice, mut bob) = friends();
+    alice.execute("UPDATE contact SET sends_receipts = 0");
+    let (row, _) = alice.writes("bob", "hi").unwrap();
+    let offer = only(alice.offers(NOW));
+    alice.receipt(&receipt_for(&offer.envelope, ReceiptKind::AtNode, &testing::node_key()));
+    assert!(alice.offers(offer.envelope.deadline * 1000).is_empty());
+    assert_eq!(alice.state(row), State::AtNode);
+    bob.execute("INSERT INTO setting VALUES ('receipts', 'off', 0)");
+    bob.gets(&offer.envelope);
+    assert!(bob.offers(NOW).is_empty());
+}
+
+#[test]
+fn the_largest_text_fits_with_a_card_and_one_byte_more_is_not_stored() {
+    let (mut alice, mut bob) = friends();
+    let text = "x".repeat(MAX_TEXT);
+    alice.writes("bob", &text).unwrap();
+    let offer = only(alice.offers(NOW));
+    bob.gets(&offer.envelope);
+    assert!(bob.texts().contains(&text));
+    let refused = alice.writes("bob", &(text + "x"));
+    assert!(matches!(refused, Err(Error::TooLarge { limit: MAX_TEXT, .. })));
+    assert!(alice.offers(NOW).iter().all(|o| o.row == offer.row));
+}
+
+#[test]
+fn nothing_is_sealed_before_the_home_knows_the_token_in_the_card() {
+    let (mut alice, _) = friends();
+    alice.execute("UPDATE contact SET token_registered = 0");
+    let (row, _) = alice.writes("bob", "hi").unwrap();
+    assert!(alice.offers(NOW).is_empty());
+    assert_eq!(alice.message(row).reason, outbox::NO_KEYS);
+    alice.tokens_registered();
+    assert_eq!(only(alice.offers(NOW)).row, row);
+}
+
+#[test]
+fn a_contact_whose_keys_are_weak_holds_up_nobody_else() {
+    let (mut alice, mut mallory) = (Person::new(), Person::new());
+    alice.befriend(&mut mallory, "mallory");
+    alice.execute("UPDATE prekey SET key = zeroblob(32)");
+    let mut bob = Person::new();
+    alice.befriend(&mut bob, "bob");
+    let (weak, _) = alice.writes("mallory", "hi").unwrap();
+    let (row, _) = alice.writes("bob", "hi").unwrap();
+    assert_eq!(only(alice.offers(NOW)).row, row);
+    assert_eq!(alice.state(weak), State::Failed);
+}

@@ -1,0 +1,196 @@
+//! What comes in.
+
+use postroad_proto::ids::NodeId;
+
+use super::*;
+use crate::error::Error;
+use crate::requests;
+
+#[test]
+fn a_message_shows_once_however_often_it_comes() {
+    let (mut alice, mut bob) = friends();
+    alice.writes("bob", "hi").unwrap();
+    let envelope = only(alice.offers(NOW)).envelope;
+    for _ in 0..3 {
+        bob.gets(&envelope);
+    }
+    assert_eq!(bob.texts(), ["hi"]);
+    assert!(bob.problems().is_empty());
+}
+
+#[test]
+fn junk_ahead_of_the_real_one_does_not_block_it() {
+    let (mut alice, mut bob) = friends();
+    alice.writes("bob", "hi").unwrap();
+    let envelope = only(alice.offers(NOW)).envelope;
+    let real = bob.push_of(&envelope);
+    let no_header = Push { header: None, ..real.clone() };
+    let bad_header = Push { header: Some(vec![7; 200].into()), ..real.clone() };
+    let bad_body = Push { body: vec![7; 256].into(), ..real.clone() };
+    let mut other_deadline = real.clone();
+    other_deadline.attributes.deadline += 1;
+    for junk in [no_header, bad_header, bad_body, other_deadline, real] {
+        bob.takes(&junk);
+    }
+    assert_eq!(bob.texts(), ["hi"]);
+    assert_eq!(bob.problems(), ["unopened"; 4]);
+}
+
+#[test]
+fn killed_before_the_commit_all_of_it_can_be_taken_again() {
+    let (mut alice, mut bob) = friends();
+    alice.writes("bob", "one").unwrap();
+    alice.writes("bob", "two").unwrap();
+    for offer in alice.offers(NOW) {
+        let push = bob.push_of(&offer.envelope);
+        let vault = &bob.vault;
+        let killed: Result<()> = bob.db.write(|tx| {
+            let own = Identity::load(tx, vault)?;
+            receive::push(tx, vault, &own, &push, NOW)?;
+            Err(Error::NotJoined)
+        });
+        assert!(killed.is_err());
+        bob.takes(&push);
+    }
+    assert_eq!(bob.texts(), ["one", "two"]);
+    assert!(bob.problems().is_empty());
+}
+
+#[test]
+fn killed_while_sealing_nothing_is_lost_or_sealed_twice() {
+    let (mut alice, mut bob) = friends();
+    alice.writes("bob", "one").unwrap();
+    let vault = &alice.vault;
+    let killed: Result<()> = alice.db.write(|tx| {
+        let own = Identity::load(tx, vault)?;
+        outbox::seal_waiting(tx, vault, &own, NOW)?;
+        Err(Error::NotJoined)
+    });
+    assert!(killed.is_err());
+    alice.writes("bob", "two").unwrap();
+    for offer in alice.offers(NOW) {
+        bob.gets(&offer.envelope);
+    }
+    assert_eq!(bob.texts(), ["one", "two"]);
+    assert!(bob.inbox().iter().all(|message| message.missing_before == 0));
+    assert!(bob.problems().is_empty());
+}
+
+#[test]
+fn a_gap_shows_until_it_is_filled() {
+    let (mut alice, mut bob) = friends();
+    for text in ["one", "two", "three"] {
+        alice.writes("bob", text).unwrap();
+    }
+    let offers = alice.offers(NOW);
+    bob.gets(&offers[0].envelope);
+    bob.gets(&offers[2].envelope);
+    assert_eq!(bob.inbox().iter().map(|m| m.missing_before).collect::<Vec<_>>(), [0, 1]);
+    bob.gets(&offers[1].envelope);
+    assert_eq!(bob.inbox().iter().map(|m| m.missing_before).collect::<Vec<_>>(), [0, 0, 0]);
+}
+
+#[test]
+fn whoever_redeemed_a_link_is_a_contact_and_is_answered_with_a_card() {
+    let (mut alice, mut bob) = friends();
+    alice.writes("bob", "hi").unwrap();
+    bob.gets(&only(alice.offers(NOW)).envelope);
+    let contact = bob.db.read(|tx| contacts::get(tx, &alice.account)).unwrap();
+    assert_eq!((contact.phase, contact.verified), (Phase::Ready, false));
+    alice.gets(&only(bob.offers(NOW)).envelope);
+    let token = alice.db.read(|tx| contacts::get(tx, &bob.account)).unwrap().token;
+    assert_ne!(token, Some(REDEEMED));
+    // Once Alice uses the token from Bob's card, the card has served.
+    assert!(!bob.db.read(|tx| contacts::get(tx, &alice.account)).unwrap().card_known);
+    alice.writes("bob", "again").unwrap();
+    let again = alice.offers(NOW).pop().unwrap();
+    bob.gets(&again.envelope);
+    assert!(bob.db.read(|tx| contacts::get(tx, &alice.account)).unwrap().card_known);
+}
+
+#[test]
+fn a_token_that_was_passed_on_makes_a_request_and_no_contact() {
+    let (mut alice, mut bob) = friends();
+    alice.writes("bob", "hi").unwrap();
+    bob.gets(&only(alice.offers(NOW)).envelope);
+    alice.gets(&only(bob.offers(NOW)).envelope);
+    let given = alice.db.read(|tx| contacts::get(tx, &bob.account)).unwrap().token.unwrap();
+    let mut mallory = Person::new();
+    mallory.befriend(&mut bob, "bob");
+    let account = bob.account;
+    mallory.db.write(|tx| contacts::store_token(tx, &account, &given, true)).unwrap();
+    mallory.writes("bob", "spam").unwrap();
+    bob.gets(&only(mallory.offers(NOW)).envelope);
+    assert_eq!(bob.texts(), ["hi"]);
+    let contact = bob.db.read(|tx| contacts::get(tx, &mallory.account)).unwrap();
+    assert_eq!(contact.phase, Phase::Asking);
+}
+
+#[test]
+fn a_request_is_answered_by_a_card_and_what_waited_follows() {
+    let (mut alice, mut bob) = friends();
+    alice.execute("UPDATE contact SET phase = 1, token = NULL");
+    let (first, _) = alice.writes("bob", "may I?").unwrap();
+    let (second, _) = alice.writes("bob", "and then").unwrap();
+    let long = "x".repeat(4096);
+    alice.execute("UPDATE contact SET phase = 2");
+    assert!(alice.writes("bob", &long).is_ok(), "what waits for acceptance has no such limit");
+    alice.execute("UPDATE contact SET phase = 1");
+    let request = alice.offers(NOW).remove(0);
+    assert_eq!(request.row, first);
+    assert_eq!(alice.message(second).reason, outbox::NOT_ACCEPTED);
+    let mut push = bob.push_of(&request.envelope);
+    push.origin = Some(NodeId([9; 32]));
+    push.tag = Some(ByteArray::new([4; 16]));
+    bob.takes(&push);
+    assert!(bob.texts().is_empty() && bob.offers(NOW).is_empty());
+    let (vault, account) = (&bob.vault, alice.account);
+    bob.db
+        .write(|tx| {
+            let own = Identity::load(tx, vault)?;
+            let contact = contacts::get(tx, &account)?;
+            requests::accept(tx, vault, &own, &contact, NOW)
+        })
+        .unwrap();
+    bob.tokens_registered();
+    assert_eq!(bob.texts(), ["may I?"]);
+    for offer in bob.offers(NOW) {
+        alice.gets(&offer.envelope);
+    }
+    assert_eq!(alice.state(first), State::Delivered);
+    let rest = alice.offers(NOW);
+    assert!(rest.iter().any(|offer| offer.row == second));
+}
+
+#[test]
+fn a_request_has_its_own_limit() {
+    let (mut alice, _) = friends();
+    alice.execute("UPDATE contact SET phase = 1, token = NULL");
+    let refused = alice.writes("bob", &"x".repeat(4096));
+    let Err(Error::TooLarge { limit, .. }) = refused else { panic!("{refused:?}") };
+    alice.writes("bob", &"x".repeat(limit)).unwrap();
+    let offer = only(alice.offers(NOW));
+    offer.envelope.validate().unwrap();
+}
+
+#[test]
+fn the_blocked_are_not_heard_and_not_answered() {
+    let (mut alice, mut bob) = friends();
+    alice.writes("bob", "one").unwrap();
+    alice.writes("bob", "two").unwrap();
+    let offers = alice.offers(NOW);
+    bob.gets(&offers[0].envelope);
+    let (vault, account) = (&bob.vault, alice.account);
+    bob.db
+        .write(|tx| {
+            let own = Identity::load(tx, vault)?;
+            let contact = contacts::get(tx, &account)?;
+            requests::block(tx, &own, &contact, NOW)
+        })
+        .unwrap();
+    bob.gets(&offers[1].envelope);
+    assert!(bob.texts().is_empty() && bob.offers(NOW).is_empty());
+    assert!(matches!(bob.writes("contact", "x"), Err(Error::NotFound { .. })));
+    let name = bob.db.read(|tx| contacts::get(tx, &account)).unwrap().name;
+    assert!(matches!(bob.writes(&name, "x"), Err(Error::Blocked(_))));
+}
