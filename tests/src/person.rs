@@ -46,9 +46,14 @@ impl Person {
         Self { name: name.to_owned(), dir: dir.to_owned(), _temporary: None }
     }
 
-    /// Where the profile lies.
+    /// What `--data-dir` is given.
     pub fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    /// Where the profile itself lies, for the SDK.
+    pub fn profile(&self) -> PathBuf {
+        self.dir.join("default")
     }
 
     /// Joins a node with a fresh invite.

@@ -67,7 +67,7 @@ fn no_answer_leaves_before_the_sync_that_covers_it() {
 /// One session that sends a thousand messages, each after the answer to the one before: so no
 /// later group's writes lie between a sync and the answers that it covers.
 fn send_a_thousand(alice: &Person) {
-    let mut client = Client::open(alice.dir()).unwrap();
+    let mut client = Client::open(&alice.profile()).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     for n in 0..MESSAGES {
         client.send_text("bob", &format!("text {n}")).unwrap();

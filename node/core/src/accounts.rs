@@ -266,7 +266,7 @@ impl Core {
     pub(crate) fn check_space(&self) -> Result<(), Refusal> {
         if self.full {
             let text = "the node's disk is full; what it holds goes on being delivered";
-            return Err(Refusal::after(ErrorCode::NoSpace, 60, text));
+            return Err(Refusal::after(ErrorCode::NoSpace, 10, text));
         }
         Ok(())
     }

@@ -174,7 +174,7 @@ impl Core {
     ) -> Result<(), Refusal> {
         let Some(held) = self.mailboxes.get(&mailbox) else { return Ok(()) };
         let config = &self.config;
-        let quota = |text| Err(Refusal::after(ErrorCode::Quota, 3600, text));
+        let quota = |text| Err(Refusal::after(ErrorCode::Quota, 300, text));
         if held.items.len() as u64 >= config.mailbox_messages {
             return quota(format!(
                 "the mailbox is full: it holds {} messages",

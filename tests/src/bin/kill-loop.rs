@@ -5,11 +5,11 @@
 
 use std::process::ExitCode;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::Parser;
 use postroad_client::{Client, Query, State};
-use postroad_tests::{Node, Person, wait_at_most};
+use postroad_tests::{Node, Person};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
@@ -26,6 +26,8 @@ struct Args {
 
 /// Latest moment of a kill within a round.
 const ROUND: u64 = 120;
+/// How long the last texts may take, node up.
+const LAST_DELIVERY: Duration = Duration::from_secs(90);
 
 /// One side: what it wrote, in order.
 struct Side {
@@ -37,7 +39,7 @@ struct Side {
 
 impl Side {
     fn open(person: &Person, name: &'static str, peer: &'static str) -> Self {
-        let client = Client::open(person.dir()).expect("the profile opens");
+        let client = Client::open(&person.profile()).expect("the profile opens");
         Self { name, peer, client, written: Vec::new() }
     }
 
@@ -61,9 +63,10 @@ impl Side {
         all.into_iter().filter(|m| !m.outgoing).filter_map(|m| m.text).collect()
     }
 
-    fn undelivered(&mut self) -> usize {
+    fn undelivered(&mut self) -> Vec<String> {
         let all = self.client.messages(&Query::default()).unwrap();
-        all.iter().filter(|m| m.outgoing && m.state != State::Delivered).count()
+        let left = all.iter().filter(|m| m.outgoing && !m.state.reached(State::Delivered));
+        left.map(|m| format!("{:?} is {:?}: {}", m.text, m.state, m.reason)).collect()
     }
 }
 
@@ -95,11 +98,19 @@ fn main() -> ExitCode {
             println!("{} rounds", round + 1);
         }
     }
-    wait_at_most(Duration::from_secs(120), "everything to be delivered", || {
+    let end = Instant::now() + LAST_DELIVERY;
+    loop {
         alice.sync();
         bob.sync();
-        (alice.undelivered() + bob.undelivered() == 0).then_some(())
-    });
+        let left = [alice.undelivered(), bob.undelivered()].concat();
+        if left.is_empty() {
+            break;
+        }
+        if Instant::now() > end {
+            println!("seed {}: never delivered:\n  {}", args.seed, left.join("\n  "));
+            return ExitCode::FAILURE;
+        }
+    }
     let (got_bob, got_alice) = (bob.received(), alice.received());
     let sent = alice.written.len() + bob.written.len();
     if got_bob.iter().skip(1).eq(&alice.written) && got_alice.eq(&bob.written) {
