@@ -276,7 +276,7 @@ impl Core {
         if *node == self.node {
             return Ok(());
         }
-        Err(Refusal::after(ErrorCode::Unroutable, 3600, "this node has no way to other nodes yet"))
+        Err(Refusal::after(ErrorCode::Unroutable, 300, "this node has no way to other nodes yet"))
     }
 }
 

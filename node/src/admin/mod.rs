@@ -1,6 +1,7 @@
 //! The operator's interface: HTTP on loopback, with a token. The only source for `postroad`, for
 //! health checks and for metrics: one [`status::Status`] renders all of them.
 
+mod listen;
 mod mail;
 mod metrics;
 mod people;
@@ -122,9 +123,7 @@ impl Admin {
             .route("/readyz", get(status::readyz))
             .merge(guarded)
             .with_state(admin);
-        if let Err(error) = axum::serve(listener, router).await {
-            tracing::error!(%error, "the operator's interface ended");
-        }
+        listen::serve(listener, router).await;
     }
 }
 

@@ -3,7 +3,7 @@ use serde::{Deserialize, Serialize};
 use super::check_version;
 use crate::codec::CodecError;
 use crate::ids::{Hash, NodeId};
-use crate::limits::{MAX_NODE_NAME, MAX_NODE_RECORD};
+use crate::limits::{CLOCK_ALLOWANCE_SECONDS, MAX_NODE_NAME, MAX_NODE_RECORD};
 use crate::signed::{Purpose, Signable};
 
 /// Where and how a node is reached.
@@ -47,6 +47,14 @@ pub struct NodeRecord {
     pub issued: u64,
     /// Seconds since the Unix epoch.
     pub expires: u64,
+}
+
+impl NodeRecord {
+    /// Whether the record is still good at `now` (seconds since the Unix epoch), with the
+    /// allowance for clocks.
+    pub fn is_current(&self, now: u64) -> bool {
+        now < self.expires.saturating_add(CLOCK_ALLOWANCE_SECONDS)
+    }
 }
 
 impl Signable for NodeRecord {

@@ -5,7 +5,6 @@ use std::time::Duration;
 use bytes::BytesMut;
 use postroad_proto::hello::{self, HELLO_LEN, MAGIC, REFUSAL_LEN};
 use postroad_proto::ids::NodeId;
-use postroad_proto::limits::HANDSHAKE_SECONDS;
 use postroad_proto::network::Network;
 use postroad_proto::noise::{Initiator, MAX_HANDSHAKE, NoiseSecret};
 use postroad_proto::record::NodeRecord;
@@ -14,7 +13,11 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::{Connection, io};
+use crate::clock;
 use crate::error::ConnectionError;
+
+/// What a handshake may take beyond an address's share of the time: a node under load is slow.
+const HANDSHAKE_EXTRA: Duration = Duration::from_millis(1250);
 
 /// Whom to call and as whom.
 #[derive(Debug)]
@@ -32,13 +35,14 @@ pub struct Dial<'a> {
 }
 
 impl Dial<'_> {
-    /// Connects.
+    /// Connects. An address where something else answers does not keep from trying the next.
     ///
     /// # Errors
-    /// See [`ConnectionError`]: that of the last address tried, unless one answered wrongly.
+    /// See [`ConnectionError`]: that of a node that answered wrongly, or of the last address.
     pub async fn connect(&self) -> Result<(Connection, NodeRecord), ConnectionError> {
         let deadline = Instant::now() + self.within;
         let mut why = "it has no address".to_owned();
+        let mut wrong = None;
         for (tried, address) in self.addresses.iter().enumerate() {
             // Each address gets its share of what is left, so that one black hole is not all.
             let left = deadline.saturating_duration_since(Instant::now());
@@ -47,15 +51,17 @@ impl Dial<'_> {
                 Err(_) => why = format!("{address}: no answer"),
                 Ok(Err(error)) => why = format!("{address}: {error}"),
                 Ok(Ok(stream)) => {
-                    let handshake = deadline + Duration::from_secs(HANDSHAKE_SECONDS) / 4;
-                    return timeout_at(handshake, self.shake(stream))
-                        .await
-                        .map_err(|_| ConnectionError::Timeout)?;
+                    let limit = Instant::now() + share + HANDSHAKE_EXTRA;
+                    match timeout_at(limit, self.shake(stream)).await {
+                        Ok(Ok(connected)) => return Ok(connected),
+                        Ok(Err(error)) => wrong = Some(error),
+                        Err(_) => wrong = Some(ConnectionError::Timeout),
+                    }
                 }
             }
         }
         let node = self.node.map_or_else(|| "the node".to_owned(), ToString::to_string);
-        Err(ConnectionError::Unreachable { node, why })
+        Err(wrong.unwrap_or(ConnectionError::Unreachable { node, why }))
     }
 
     async fn shake(
@@ -68,6 +74,10 @@ impl Dial<'_> {
         stream.write_all(&[prologue.as_slice(), &prefixed(&first)].concat()).await.map_err(io)?;
         let second = read_second(&mut stream).await?;
         let (channel, record, third) = initiator.finish(&second, self.network, self.node)?;
+        // A stolen Noise key is of use for no longer than its record.
+        if !record.is_current(clock::now() / 1000) {
+            return Err(ConnectionError::Protocol("its record has expired".to_owned()));
+        }
         stream.write_all(&prefixed(&third)).await.map_err(io)?;
         Ok((Connection { stream, channel, buffer: BytesMut::new() }, record))
     }
