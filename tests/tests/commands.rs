@@ -1,0 +1,185 @@
+//! Every command that the README shows runs as it stands there, and every program explains itself.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+
+use postroad_tests::programs::program;
+use postroad_tests::wait_for;
+use serde_json::Value;
+use tempfile::TempDir;
+
+const README: &str = include_str!("../../README.md");
+
+/// The commands below a heading: indented lines, comments left out.
+fn commands(heading: &str) -> Vec<Vec<String>> {
+    let section = README.split("\n## ").find(|text| text.starts_with(heading)).expect(heading);
+    section
+        .lines()
+        .filter_map(|line| line.strip_prefix("    "))
+        .map(|line| line.split(" # ").next().unwrap().trim())
+        .filter(|line| line.starts_with("po"))
+        .map(|line| line.split_whitespace().map(|word| word.trim_matches('"').to_owned()).collect())
+        .collect()
+}
+
+/// Somebody's home directory, with the programs as they are called there.
+struct Home(TempDir);
+
+impl Home {
+    fn new() -> Self {
+        Self(TempDir::new().unwrap())
+    }
+
+    fn command(&self, words: &[String]) -> Command {
+        let mut command = Command::new(program(&words[0]));
+        command
+            .args(&words[1..])
+            .env_clear()
+            .env("HOME", self.0.path())
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            // Other ports than the default ones, which may be taken on this machine.
+            .env("POSTROAD_LISTEN", "127.0.0.1:0")
+            .env("POSTROAD_ADMIN_LISTEN", "127.0.0.1:0")
+            .stdin(Stdio::null());
+        command
+    }
+
+    fn run(&self, words: &[String]) -> Output {
+        let output = self.command(words).output().unwrap();
+        assert!(output.status.success(), "{words:?}: {output:?}");
+        output
+    }
+
+    fn json(&self, line: &str) -> Value {
+        let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+        serde_json::from_slice(&self.run(&words).stdout).unwrap()
+    }
+
+    fn data(&self) -> std::path::PathBuf {
+        self.0.path().join(".local/share/postroad")
+    }
+}
+
+/// Ends with the test.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn the_readme_works_as_it_stands() {
+    let operator = Home::new();
+    let mut node = None;
+    let mut shown = 0;
+    for words in commands("Run a node") {
+        shown += 1;
+        if words.len() == 1 {
+            let child = operator.command(&words).stderr(Stdio::null()).spawn().unwrap();
+            node = Some(Running(child));
+            let pointer = operator.data().join("posthoused/admin.json");
+            wait_for("the node to start", || {
+                let text = std::fs::read_to_string(&pointer).ok()?;
+                let found: Value = serde_json::from_str(&text).ok()?;
+                let words = ["postroad", "--admin", found["admin"].as_str()?, "status"];
+                let words = words.map(str::to_owned);
+                operator.command(&words).output().unwrap().status.success().then_some(())
+            });
+            continue;
+        }
+        operator.run(&words);
+    }
+    assert!(node.is_some() && shown >= 4, "{shown} commands");
+
+    let (alice, bob) = (Home::new(), Home::new());
+    let invite = || operator.json("postroad --json invite create")["link"].clone();
+    bob.json(&format!("pouch --json join {} --name bob", invite().as_str().unwrap()));
+    let bobs = bob.json("pouch --json whoami")["link"].clone();
+    let mut message = Value::Null;
+    let chat = commands("Chat");
+    assert!(chat.len() >= 5);
+    for words in chat {
+        let link = if words[1] == "join" { invite() } else { bobs.clone() };
+        let fill = |word: &String| match word.as_str() {
+            "LINK" => link.as_str().unwrap().to_owned(),
+            "MESSAGE" => message.as_str().unwrap().to_owned(),
+            word => word.to_owned(),
+        };
+        let words: Vec<String> = words.iter().map(fill).collect();
+        alice.run(&words);
+        if words[1] == "send" {
+            message = alice.json("pouch --json read bob")[0]["id"].clone();
+        }
+    }
+    assert_eq!(bob.json("pouch --json inbox")[0]["text"], "hello");
+}
+
+/// The subcommands that a help text lists.
+fn subcommands(help: &str) -> Vec<String> {
+    let list = help.lines().skip_while(|line| *line != "Commands:").skip(1);
+    list.take_while(|line| !line.is_empty())
+        .filter(|line| line.starts_with("  ") && !line.starts_with("   "))
+        .filter_map(|line| line.split_whitespace().next())
+        .filter(|name| *name != "help")
+        .map(str::to_owned)
+        .collect()
+}
+
+fn explain(program: &Path, path: &[String]) -> usize {
+    let output = Command::new(program).args(path).arg("--help").output().unwrap();
+    assert!(output.status.success(), "{path:?}: {output:?}");
+    let help = String::from_utf8(output.stdout).unwrap();
+    let mut count = 1;
+    for name in subcommands(&help) {
+        count += explain(program, &[path, &[name]].concat());
+    }
+    count
+}
+
+#[test]
+fn every_command_explains_itself() {
+    let counts = ["posthoused", "postroad", "pouch", "postroad-testnet"].map(|name| {
+        let path = program(name);
+        for args in [&["--version"][..], &["completions", "bash"]] {
+            let output = Command::new(&path).args(args).output().unwrap();
+            assert!(output.status.success() && !output.stdout.is_empty(), "{name} {args:?}");
+        }
+        let usage = Command::new(&path).arg("frobnicate").output().unwrap();
+        assert_eq!(usage.status.code(), Some(2), "{name}");
+        explain(&path, &[])
+    });
+    assert!(counts.iter().all(|count| *count > 8), "{counts:?}");
+}
+
+#[test]
+fn the_testnet_does_what_it_says() {
+    let folder = TempDir::new().unwrap();
+    let dir = folder.path().join("net").display().to_string();
+    let run = |args: &[&str]| {
+        let mut words = vec!["--json"];
+        words.extend(args);
+        words.extend(["--dir", &dir]);
+        let output = Command::new(program("postroad-testnet")).args(&words).output().unwrap();
+        assert!(output.status.success(), "{words:?}: {output:?}");
+        serde_json::from_slice::<Value>(&output.stdout).unwrap_or(Value::Null)
+    };
+    let up = run(&["up"]);
+    let name = up["nodes"][0]["name"].as_str().unwrap().to_owned();
+    let old = up["nodes"][0]["pid"].as_u64().unwrap();
+    run(&["kill", &name]);
+    run(&["restart", &name]);
+    let nodes = run(&["ls"]);
+    assert!(nodes.to_string().contains(&name), "{nodes}");
+    let new = nodes[0]["pid"].as_u64().unwrap();
+    assert_ne!(new, old);
+    // A process that ended has no program any more, even while nobody has asked how it ended.
+    let runs = |pid: u64| std::fs::read_link(format!("/proc/{pid}/exe")).is_ok();
+    assert!(runs(new) && !runs(old));
+    run(&["down"]);
+    assert!(!runs(new));
+}
