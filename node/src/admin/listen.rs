@@ -36,9 +36,8 @@ pub(super) async fn serve(listener: TcpListener, router: Router) {
                 .timer(TokioTimer::new())
                 .header_read_timeout(HEAD)
                 .serve_connection(TokioIo::new(stream), service);
-            match tokio::time::timeout(CONNECTION, connection).await {
-                Ok(Err(error)) => tracing::debug!(%error, "an operator's connection failed"),
-                Ok(Ok(())) | Err(_) => {}
+            if let Ok(Err(error)) = tokio::time::timeout(CONNECTION, connection).await {
+                tracing::debug!(%error, "an operator's connection failed");
             }
             drop(permit);
         });

@@ -159,11 +159,10 @@ impl Cluster {
                 let outputs = core.take_outputs();
                 note(&mut self.told, &mut self.closed, outputs);
             }
-            if let Some(changes) = changes {
-                if store.commit(&changes).is_err() && broken != Broken::IgnoreFaults {
-                    self.running = None;
-                    return;
-                }
+            let failed = changes.is_some_and(|changes| store.commit(&changes).is_err());
+            if failed && broken != Broken::IgnoreFaults {
+                self.running = None;
+                return;
             }
             core.committed();
             let Ok(more) = core.deliver(store) else {
