@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use crate::clock;
-use crate::gateway::Outgoing;
+use crate::outgoing::Outgoing;
 
 /// Commands that may wait for the engine; senders wait when there are more.
 const QUEUE: usize = 4096;

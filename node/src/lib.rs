@@ -11,6 +11,7 @@ pub mod config;
 mod engine;
 mod gateway;
 mod identity;
+mod outgoing;
 mod ready;
 mod server;
 

@@ -1,7 +1,6 @@
 //! The gateway: clients' connections.
 
 mod buffers;
-mod outgoing;
 mod session;
 
 use std::collections::HashMap;
@@ -18,9 +17,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::sync::watch;
 
-pub(crate) use self::outgoing::Outgoing;
 use crate::config::GatewaySection;
 use crate::engine::EngineHandle;
+use crate::outgoing::Outgoing;
 
 /// What every connection needs.
 pub(crate) struct Shared {

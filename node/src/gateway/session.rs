@@ -13,9 +13,9 @@ use postroad_proto::noise::{Channel, MAX_HANDSHAKE, NoiseError, Responder};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::outgoing::{Outgoing, Todo};
 use super::{Shared, buffers};
 use crate::engine::{EngineHandle, Stopped};
+use crate::outgoing::{Outgoing, Todo};
 
 /// A client that takes longer to read what was written is gone.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
