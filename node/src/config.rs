@@ -50,8 +50,9 @@ pub struct GatewaySection {
     pub max_sessions: usize,
     /// Handshakes under way at once, all together. Default 256.
     pub max_handshakes: usize,
-    /// Handshakes under way at once from one address. Default 128.
-    pub max_handshakes_per_address: usize,
+    /// Connections from one address (IPv6: one /64) that have not shown to be a known device's.
+    /// Default 128.
+    pub max_strangers_per_address: usize,
     /// Bytes that may wait for a client that does not read. Default 8 MiB.
     pub max_unread: usize,
 }
@@ -63,7 +64,7 @@ impl Default for GatewaySection {
             external: Vec::new(),
             max_sessions: 8_000,
             max_handshakes: 256,
-            max_handshakes_per_address: 128,
+            max_strangers_per_address: 128,
             max_unread: 8 << 20,
         }
     }
@@ -89,6 +90,7 @@ impl Default for AdminSection {
 pub struct StoreSection {
     /// Bytes of disk for the journal; new custody is refused beyond. Default 0: no limit but the
     /// disk's own.
+    #[serde(with = "postroad_core::units::size")]
     pub max_bytes: u64,
     /// Segments, cache, compaction.
     pub journal: Options,

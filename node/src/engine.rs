@@ -6,9 +6,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use postroad_core::changes::{Changes, ReadError};
 use postroad_core::{Core, Input, Output, SessionId};
 use postroad_store::{Room, Store, StoreError, StoreStats};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::time::Instant;
 
 use crate::clock;
@@ -26,13 +27,17 @@ const LAST_ENVELOPE: usize = 160 << 10;
 const TICK: Duration = Duration::from_millis(500);
 /// How often a commit that found no room is tried again.
 const FULL_RETRY: Duration = Duration::from_millis(200);
+/// How long until a node that cannot even delete gives up. Whoever starts it again finds all.
+const FULL_PATIENCE: Duration = Duration::from_secs(60);
+/// Background work of the store per tick: a tenth of the time at most.
+const CHORES: Duration = Duration::from_millis(50);
 
 type Look = Box<dyn FnOnce(&Core, &StoreStats) + Send>;
 type Act = Box<dyn FnOnce(&mut Core, u64) + Send>;
 
 enum Command {
     Connected { session: SessionId, key: postroad_proto::ids::Hash, outgoing: Arc<Outgoing> },
-    Input(Input),
+    Input { input: Input, permit: Option<OwnedSemaphorePermit> },
     Look(Look),
     Act { act: Act, durable: oneshot::Sender<()> },
     Stop(oneshot::Sender<()>),
@@ -59,8 +64,13 @@ impl EngineHandle {
         self.send(Command::Connected { session, key, outgoing }).await
     }
 
-    pub(crate) async fn input(&self, input: Input) -> Result<(), Stopped> {
-        self.send(Command::Input(input)).await
+    /// `permit` is given back once the engine has dealt with the input.
+    pub(crate) async fn input(
+        &self,
+        input: Input,
+        permit: Option<OwnedSemaphorePermit>,
+    ) -> Result<(), Stopped> {
+        self.send(Command::Input { input, permit }).await
     }
 
     /// Reads something off the core.
@@ -123,8 +133,8 @@ pub(crate) struct Engine<S: Store> {
 pub(crate) enum EngineError {
     #[error("storage fault, nothing is accepted any more: {0}")]
     Store(#[from] StoreError),
-    #[error("storage fault, nothing is accepted any more: {0}")]
-    Read(#[from] postroad_core::changes::ReadError),
+    #[error("the disk has had no room even for deletions for {FULL_PATIENCE:?}; free some")]
+    Full,
 }
 
 impl<S: Store + 'static> Engine<S> {
@@ -194,12 +204,11 @@ impl<S: Store + 'static> Engine<S> {
             deliveries = self.finish_group()?;
             if Instant::now() >= next_tick {
                 next_tick = Instant::now() + TICK;
-                self.expire()?;
-                chores = true;
-            }
-            // Under load one step per tick keeps up; an idle node works its backlog off.
-            if chores && (idle || self.commands.is_empty()) {
-                chores = self.store.maintain(clock::now() / 1000)?;
+                deliveries |= self.expire()?;
+                chores = self.do_chores(CHORES)?;
+            } else if chores && idle {
+                // A node without clients' work gets on with its own, a step at a time.
+                chores = self.do_chores(Duration::ZERO)?;
             }
         }
     }
@@ -210,7 +219,8 @@ impl<S: Store + 'static> Engine<S> {
                 self.sessions.insert(session, outgoing);
                 self.core.handle(clock::now(), Input::Connected { session, key });
             }
-            Command::Input(input) => {
+            // The permit frees the session's share of the queue.
+            Command::Input { input, permit: _permit } => {
                 if let Input::Disconnected { session } = &input {
                     self.sessions.remove(session);
                 }
@@ -240,12 +250,20 @@ impl<S: Store + 'static> Engine<S> {
         for durable in self.durable.drain(..) {
             let _ = durable.send(());
         }
-        let more = self.core.deliver(&self.store)?;
+        let more = match self.core.deliver(&self.store) {
+            Ok(more) => more,
+            Err(error) => self.mend_reads(&error)?,
+        };
         for output in self.core.take_outputs() {
             match output {
                 Output::Frame { session, frame } => {
                     if let Some(outgoing) = self.sessions.get(&session) {
                         outgoing.push(&frame);
+                    }
+                }
+                Output::Known { session } => {
+                    if let Some(outgoing) = self.sessions.get(&session) {
+                        outgoing.set_known();
                     }
                 }
                 Output::Close { session, code } => {
@@ -259,23 +277,47 @@ impl<S: Store + 'static> Engine<S> {
         Ok(more)
     }
 
-    fn expire(&mut self) -> Result<(), EngineError> {
-        while self.core.expire(clock::now(), &self.store)? {
-            self.finish_group()?;
+    /// One batch of deadlines per tick, so that nobody waits for the others. True when the group
+    /// that it made leaves something to deliver.
+    fn expire(&mut self) -> Result<bool, EngineError> {
+        if let Err(error) = self.core.expire(clock::now(), &self.store) {
+            self.mend_reads(&error)?;
         }
-        self.finish_group().map(|_| ())
+        self.finish_group()
+    }
+
+    /// Background work of the store, for at most this long but at least a step: also under load,
+    /// or dead mail would fill the disk. True when there is more.
+    fn do_chores(&mut self, within: Duration) -> Result<bool, EngineError> {
+        let end = Instant::now() + within;
+        loop {
+            let more = self.store.maintain(clock::now() / 1000)?;
+            if !more || Instant::now() >= end {
+                return Ok(more);
+            }
+        }
+    }
+
+    /// Mail could not be read. If the disk is at fault the store says so now; otherwise it is the
+    /// index, which the store has begun to make anew.
+    fn mend_reads(&mut self, error: &ReadError) -> Result<bool, EngineError> {
+        tracing::warn!(%error, "trying again without the index");
+        self.do_chores(Duration::ZERO)?;
+        Ok(true)
     }
 
     /// Commits, waiting for room if not even the reserve has any: nothing of the group is said
-    /// before, and deletions by compaction make room in the end.
-    fn commit(&mut self, changes: &postroad_core::changes::Changes) -> Result<(), EngineError> {
+    /// before, and compaction may make some.
+    fn commit(&mut self, changes: &Changes) -> Result<(), EngineError> {
+        let end = Instant::now() + FULL_PATIENCE;
         loop {
             match self.store.commit(changes) {
-                Err(StoreError::Full) => {
+                Err(StoreError::Full) if Instant::now() < end => {
                     tracing::error!("the disk has no room for a commit; free some");
-                    while self.store.maintain(clock::now() / 1000)? {}
+                    while self.do_chores(CHORES)? {}
                     std::thread::sleep(FULL_RETRY);
                 }
+                Err(StoreError::Full) => return Err(EngineError::Full),
                 result => return Ok(result?),
             }
         }

@@ -13,6 +13,8 @@ use postroad_proto::noise::NoiseSecret;
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
+use crate::server::journal_dir;
+
 /// The node's secrets.
 #[derive(Serialize, Deserialize, Zeroize, ZeroizeOnDrop)]
 pub(crate) struct Identity {
@@ -38,6 +40,12 @@ pub enum IdentityError {
     /// The file is damaged. Without these keys the node is another node.
     #[error("{0} is damaged; restore it from a backup: without it this is another node")]
     Damaged(PathBuf),
+    /// There is a store, but not the key of the node that it belongs to.
+    #[error(
+        "{0} is missing, but there is mail of a node here; restore the file from a backup, or \
+         choose an empty directory for a new node"
+    )]
+    Missing(PathBuf),
     /// Others may read the file.
     #[error("{0} can be read by others; run: chmod 600 {0}")]
     Exposed(PathBuf),
@@ -49,7 +57,7 @@ pub enum IdentityError {
 impl Identity {
     const FILE: &'static str = "node.key";
 
-    /// Reads the keys in `dir`, or makes them.
+    /// Reads the keys in `dir`, or makes them if no store was begun there.
     pub(crate) fn open(dir: &Path) -> Result<Self, IdentityError> {
         let path = dir.join(Self::FILE);
         let io = |source| IdentityError::Io { path: path.clone(), source };
@@ -62,6 +70,9 @@ impl Identity {
                 serde_json::from_slice(&bytes).map_err(|_| IdentityError::Damaged(path.clone()))
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                if journal_dir(dir).exists() {
+                    return Err(IdentityError::Missing(path));
+                }
                 let identity = Self::random()?;
                 let text = serde_json::to_vec(&identity)
                     .map_err(|e| io(io::Error::other(e.to_string())))?;

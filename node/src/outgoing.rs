@@ -17,6 +17,7 @@ pub(crate) struct Outgoing {
 struct State {
     frames: Vec<u8>,
     closing: bool,
+    known: bool,
 }
 
 /// What a session has to do.
@@ -56,6 +57,16 @@ impl Outgoing {
     pub(crate) fn close(&self) {
         self.lock().closing = true;
         self.wake.notify_one();
+    }
+
+    /// The client is a device of an account homed here.
+    pub(crate) fn set_known(&self) {
+        self.lock().known = true;
+    }
+
+    /// See [`Self::set_known`].
+    pub(crate) fn is_known(&self) -> bool {
+        self.lock().known
     }
 
     /// Waits until there is something to do.

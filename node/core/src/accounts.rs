@@ -4,7 +4,7 @@ use postroad_proto::codec;
 use postroad_proto::error::ErrorCode;
 use postroad_proto::frame::{Records, RecordsGet, RecordsPut, Register, Registered, SettingsPut};
 use postroad_proto::ids::{AccountId, Hash, Millis, NodeId};
-use postroad_proto::limits::MAX_DEVICE_LIST;
+use postroad_proto::limits::{MAX_ACCOUNT_RECORD, MAX_DEVICE_LIST};
 use postroad_proto::record::{
     AccountRecord, AccountRecordOrder, DeviceList, Handle, HandleChange, HandleRecord,
     RECORD_VERSION,
@@ -21,6 +21,12 @@ const HANDLE_RESERVED: u64 = 365 * 86_400;
 
 impl Core {
     pub(crate) fn register(&mut self, now: Millis, id: SessionId, ask: &Register) -> Answer {
+        // Cheap checks first: strangers get no signatures verified without an invite.
+        let known = codec::decode::<AccountRecord>(&ask.record.payload, MAX_ACCOUNT_RECORD)
+            .is_ok_and(|record| self.tables.accounts.get(&record.account).is_some());
+        if !known {
+            self.check_node_invite(now, ask.invite.as_ref())?;
+        }
         let (record, list) = self.open_records(&ask.record, &ask.devices)?;
         let key = self.sessions.get(&id).map(|s| s.key).unwrap_or(Hash([0; 32]));
         let device = list
@@ -47,7 +53,7 @@ impl Core {
         let handle = self.bind_handle(now, &record.account, ask.handle.as_ref())?;
         let invite = self.use_node_invite(now, ask.invite.as_ref())?;
         if let Some((handle, row)) = handle {
-            self.tables.handles.put(handle, row, &mut self.group.changes);
+            self.tables.handles.put(handle, row, &mut self.group.staged);
         }
         self.insert_account(now, ask, invite);
         self.attach(id, mailbox);
@@ -58,8 +64,9 @@ impl Core {
     fn insert_account(&mut self, now: Millis, ask: &Register, invite: Option<Hash>) {
         let Ok(record) = ask.record.open(&self.keys.network) else { return };
         let number = self.tables.node.get(&()).map_or(1, |row| row.next_account);
-        let node = NodeRow { generation: self.generation, run: self.run, next_account: number + 1 };
-        self.tables.node.put((), node, &mut self.group.changes);
+        let (node, generation, run) = (self.node, self.generation, self.run);
+        let node = NodeRow { node, generation, run, next_account: number + 1 };
+        self.tables.node.put((), node, &mut self.group.staged);
         let row = AccountRow {
             number,
             record: ask.record.clone(),
@@ -70,7 +77,7 @@ impl Core {
             invite,
         };
         self.accounts_by_number.insert(number, record.account);
-        self.tables.accounts.put(record.account, row, &mut self.group.changes);
+        self.tables.accounts.put(record.account, row, &mut self.group.staged);
     }
 
     /// Both records, if they hold and belong together.
@@ -208,21 +215,21 @@ impl Core {
         }
         self.drop_missing_devices(id, &account, &list);
         let row = AccountRow { record: record.clone(), devices: devices.clone(), ..row };
-        self.tables.accounts.put(account, row, &mut self.group.changes);
+        self.tables.accounts.put(account, row, &mut self.group.staged);
         DONE
     }
 
     pub(crate) fn settings_put(&mut self, account: AccountId, ask: &SettingsPut) -> Answer {
         let row = self.tables.accounts.get(&account).cloned().ok_or_else(denied)?;
         let row = AccountRow { lookups: ask.lookups, ..row };
-        self.tables.accounts.put(account, row, &mut self.group.changes);
+        self.tables.accounts.put(account, row, &mut self.group.staged);
         DONE
     }
 
     /// Removes an account and all that is its: the operator's decision. Its handle stays reserved.
     /// False when there is none.
     pub fn delete_account(&mut self, now: Millis, account: &AccountId) -> bool {
-        let Some(row) = self.tables.accounts.remove(account, &mut self.group.changes) else {
+        let Some(row) = self.tables.accounts.remove(account, &mut self.group.staged) else {
             return false;
         };
         self.accounts_by_number.remove(&row.number);
@@ -232,19 +239,25 @@ impl Core {
         {
             let until = Some(now / 1000 + HANDLE_RESERVED);
             let held = HandleRow { reserved_until: until, ..held };
-            self.tables.handles.put(handle.clone(), held, &mut self.group.changes);
+            self.tables.handles.put(handle.clone(), held, &mut self.group.staged);
         }
         self.drop_tokens_and_invites(account);
         self.drop_requests(account);
         for device in 1..=u8::MAX {
-            self.drop_mailbox(MailboxId { account: *account, device });
+            let mailbox = MailboxId { account: *account, device };
+            self.drop_mailbox(mailbox);
+            if let Some(session) = self.online.get(&mailbox).copied() {
+                self.hang_up(session, ErrorCode::Denied, "the account is gone");
+            }
         }
         true
     }
 
     fn drop_missing_devices(&mut self, id: SessionId, account: &AccountId, list: &DeviceList) {
         let Some(old) = self.device_list(account) else { return };
-        for device in old.devices.iter().filter(|d| list.device(d.number).is_none()) {
+        // A number with other keys is another device: numbers are not to be used again, but whoever
+        // does so must not give the new one the old one's mail.
+        for device in old.devices.iter().filter(|d| list.device(d.number) != Some(d)) {
             let mailbox = MailboxId { account: *account, device: device.number };
             self.drop_mailbox(mailbox);
             if let Some(session) = self.online.get(&mailbox).copied().filter(|s| *s != id) {

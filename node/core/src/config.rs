@@ -17,19 +17,23 @@ pub enum Registration {
     Open,
 }
 
-/// Limits of custody. The default suits a personal or a community node.
+/// Limits of custody. The default suits a personal or a community node. Sizes and durations may be
+/// written as numbers or as in `256MiB` and `30d`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// Who may make an account: "invite" or "open". Default "invite".
     pub registration: Registration,
     /// Longest deadline taken, seconds. Default 30 days.
+    #[serde(with = "crate::units::seconds")]
     pub max_deadline: u64,
     /// How long after its deadline mail is kept, seconds: clocks differ. Default 600.
+    #[serde(with = "crate::units::seconds")]
     pub expiry_grace: u64,
     /// Items one mailbox (a device) may hold. Default 20,000.
     pub mailbox_messages: u64,
     /// Bytes one mailbox may hold. Default 256 MiB.
+    #[serde(with = "crate::units::size")]
     pub mailbox_bytes: u64,
     /// Percent of a mailbox that mail under one token may fill. Default 50.
     pub token_share: u64,

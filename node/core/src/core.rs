@@ -57,6 +57,11 @@ pub enum Output {
         /// What.
         frame: Frame,
     },
+    /// A client that turned out to be a device of an account homed here: it may stay.
+    Known {
+        /// Its session.
+        session: SessionId,
+    },
     /// A client to hang up on, once all before is said.
     Close {
         /// Its session.
@@ -72,6 +77,14 @@ pub enum StartError {
     /// The state does not decode: written by a newer version, or damaged.
     #[error("the node's state cannot be read: {0}")]
     State(#[from] postroad_proto::codec::CodecError),
+    /// The key is not that of the node which the store belongs to.
+    #[error("this store belongs to node {store}, but node.key is that of {key}; restore the key")]
+    OtherNode {
+        /// Whose store it is.
+        store: NodeId,
+        /// Whose key was given.
+        key: NodeId,
+    },
 }
 
 /// What a node did since it started.
@@ -99,6 +112,8 @@ pub struct Counters {
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Held {
     pub(crate) copies: u8,
+    /// Copies that there were when it came, or when the node started.
+    pub(crate) at_first: u8,
     /// Whether one device has acked it: then it does not count as expired.
     pub(crate) acked: bool,
 }
@@ -108,6 +123,8 @@ pub(crate) struct Held {
 pub(crate) struct Rates {
     pub(crate) lookups: Option<Bucket>,
     pub(crate) requests: Option<Bucket>,
+    /// One-time keys taken, by whose they were.
+    pub(crate) claims: HashMap<AccountId, Bucket>,
     pub(crate) tokens: HashMap<Hash, Bucket>,
 }
 
@@ -131,6 +148,8 @@ pub struct Core {
     pub(crate) online: HashMap<MailboxId, SessionId>,
     /// Sessions that may have mail to get; in order, so that a run can be repeated.
     pub(crate) waiting: BTreeSet<SessionId>,
+    /// Whose turn it is among them.
+    pub(crate) next_turn: SessionId,
     pub(crate) group: Group,
     pub(crate) outputs: Vec<Output>,
     pub(crate) counters: Counters,
@@ -153,11 +172,15 @@ impl Core {
     ) -> Result<Self, StartError> {
         let tables = Tables::load(&recovered.state)?;
         let row = tables.node.get(&()).cloned();
-        let row = row.unwrap_or(NodeRow { generation: 1, run, next_account: 1 });
+        let node = keys.node();
+        let row = row.unwrap_or(NodeRow { node, generation: 1, run, next_account: 1 });
+        if row.node != node {
+            return Err(StartError::OtherNode { store: row.node, key: node });
+        }
         let accounts_by_number =
             tables.accounts.iter().map(|(account, row)| (row.number, *account)).collect();
         let mut core = Self {
-            node: keys.node(),
+            node,
             generation: row.generation,
             run,
             commit: recovered.commit,
@@ -171,6 +194,7 @@ impl Core {
             sessions: HashMap::new(),
             online: HashMap::new(),
             waiting: BTreeSet::new(),
+            next_turn: 0,
             group: Group::default(),
             outputs: Vec::new(),
             counters: Counters::default(),
@@ -178,7 +202,7 @@ impl Core {
             config,
             keys,
         };
-        core.tables.node.put((), NodeRow { run, ..row }, &mut core.group.changes);
+        core.tables.node.put((), NodeRow { run, ..row }, &mut core.group.staged);
         core.open_mailboxes(recovered, now);
         Ok(core)
     }
@@ -223,9 +247,9 @@ impl Core {
         self.full = full;
     }
 
-    /// Bytes of mail that the group has staged: the caller seals before it grows too large.
+    /// About the bytes that the group has staged: the caller seals before it grows too large.
     pub fn staged_bytes(&self) -> usize {
-        self.group.staged_bytes
+        self.group.staged.bytes()
     }
 
     fn open_mailboxes(&mut self, recovered: &Recovered, now: Millis) {
@@ -242,8 +266,11 @@ impl Core {
                 label: None,
                 since: now,
             };
-            self.mailbox_mut(found.mailbox).insert(found.seq, item);
-            self.held.entry(found.id).or_default().copies += 1;
+            let mailbox = self.mailbox_mut(found.mailbox);
+            mailbox.insert(found.seq, item);
+            // Should the floor's record be damaged, an older one took its place.
+            mailbox.next = mailbox.next.max(found.seq + 1);
+            self.hold(found.id);
             self.note_expiry(found.mailbox, found.expires);
         }
     }

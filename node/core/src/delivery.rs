@@ -6,21 +6,43 @@ use postroad_proto::limits::{MAX_DEADLINE_SECONDS, MAX_LIST};
 use postroad_proto::receipt::Receipt;
 
 use crate::changes::{self, MailView, MailboxId, NewItem, NewMail, ReadError};
-use crate::core::{Core, Output, SessionId};
+use crate::core::{Core, Held, Output, SessionId};
 use crate::item::{self, Shared};
 use crate::mailbox::{Item, Mailbox, SEQ_BLOCK};
 use crate::reply::DONE;
 use crate::state::FloorRow;
 
+/// How a copy of a parcel left its mailbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Gone {
+    /// Its device has it.
+    Acked,
+    /// Its time was over.
+    Expired,
+    /// Its mailbox is no more.
+    Dropped,
+}
+
 /// Items, and bytes, read for one session before the next one's turn.
 const BATCH_ITEMS: u64 = 64;
 const BATCH_BYTES: u64 = 256 * 1024;
+/// Bytes read for all sessions before inputs are looked at again.
+const TURN_BYTES: u64 = 8 << 20;
 
 impl Core {
     pub(crate) fn deliver_waiting(&mut self, view: &dyn MailView) -> Result<bool, ReadError> {
-        let turn: Vec<SessionId> = self.waiting.iter().copied().collect();
+        let after = self.waiting.range(self.next_turn..).copied();
+        let turn: Vec<SessionId> =
+            after.chain(self.waiting.range(..self.next_turn).copied()).collect();
+        let mut left = TURN_BYTES;
         for id in turn {
-            if !self.push_batch(id, view)? {
+            let Some(rest) = left.checked_sub(BATCH_BYTES) else {
+                self.next_turn = id;
+                return Ok(true);
+            };
+            let (bytes, more) = self.push_batch(id, view)?;
+            left = rest + BATCH_BYTES.saturating_sub(bytes);
+            if !more {
                 self.waiting.remove(&id);
                 self.answer_pings(id);
             }
@@ -28,29 +50,31 @@ impl Core {
         Ok(!self.waiting.is_empty())
     }
 
-    /// Pushes one batch. False when there is nothing more that can be pushed now.
-    fn push_batch(&mut self, id: SessionId, view: &dyn MailView) -> Result<bool, ReadError> {
-        let Some(session) = self.sessions.get_mut(&id) else { return Ok(false) };
-        let Some(mailbox) = session.mailbox else { return Ok(false) };
+    /// Pushes one batch. Returns its bytes, and whether more can be pushed now.
+    fn push_batch(&mut self, id: SessionId, view: &dyn MailView) -> Result<(u64, bool), ReadError> {
+        let Some(session) = self.sessions.get_mut(&id) else { return Ok((0, false)) };
+        let Some(mailbox) = session.mailbox else { return Ok((0, false)) };
         let last = self.mailboxes.get(&mailbox).map_or(0, Mailbox::last_seq);
         if last <= session.pushed || session.credit_messages == 0 || session.credit_bytes == 0 {
-            return Ok(false);
+            return Ok((0, false));
         }
         let items = session.credit_messages.min(BATCH_ITEMS) as usize;
         let bytes = session.credit_bytes.min(BATCH_BYTES) as usize;
         let found = view.items(&mailbox, session.pushed, items, bytes)?;
         // Nothing readable: the rest is damaged on disk, and expires in its time.
         session.pushed = found.last().map_or(last, |item| item.seq);
+        let mut pushed = 0;
         for item in &found {
             let size = (item.shared.len() + item.own.len()) as u64;
             session.credit_messages = session.credit_messages.saturating_sub(1);
             session.credit_bytes = session.credit_bytes.saturating_sub(size);
+            pushed += size;
             if let Ok(frame) = item::frame(item) {
                 self.counters.pushed += 1;
                 self.outputs.push(Output::Frame { session: id, frame });
             }
         }
-        Ok(session.pushed < last)
+        Ok((pushed, session.pushed < last))
     }
 
     fn answer_pings(&mut self, id: SessionId) {
@@ -81,7 +105,7 @@ impl Core {
         }
         for seq in &removed {
             if let Some(item) = self.remove_item(mailbox, *seq) {
-                self.release_copy(item.id, true);
+                self.release_copy(item.id, Gone::Acked);
                 self.counters.acked += 1;
             }
         }
@@ -92,18 +116,27 @@ impl Core {
         self.mailboxes.get_mut(&mailbox)?.remove(seq)
     }
 
-    /// One copy of a parcel is gone. Returns whether it was the last and none was ever acked.
-    pub(crate) fn release_copy(&mut self, id: ParcelId, acked: bool) -> bool {
-        let Some(held) = self.held.get_mut(&id) else { return false };
-        held.acked |= acked;
+    /// One more copy of a parcel is in custody.
+    pub(crate) fn hold(&mut self, id: ParcelId) {
+        let held = self.held.entry(id).or_default();
+        held.copies += 1;
+        held.at_first += 1;
+    }
+
+    /// One copy of a parcel is gone. Returns what is known of the parcel if it was the last.
+    /// Only what a device acked is remembered as a repeat: the rest is judged anew.
+    pub(crate) fn release_copy(&mut self, id: ParcelId, how: Gone) -> Option<Held> {
+        let held = self.held.get_mut(&id)?;
+        held.acked |= how == Gone::Acked;
         held.copies = held.copies.saturating_sub(1);
         if held.copies > 0 {
-            return false;
+            return None;
         }
-        let unread = !held.acked;
-        self.held.remove(&id);
-        self.recent.insert(id);
-        unread
+        let held = self.held.remove(&id)?;
+        if held.acked {
+            self.recent.insert(id);
+        }
+        Some(held)
     }
 
     /// Writes down that `removed` (rising) need not be kept.
@@ -116,7 +149,7 @@ impl Core {
             }
         }
         if !ranges.is_empty() {
-            self.group.changes.acks.push(changes::Ack { mailbox, ranges });
+            self.group.staged.ack(changes::Ack { mailbox, ranges });
         }
     }
 
@@ -132,7 +165,7 @@ impl Core {
         if seq >= mailbox.block_end {
             mailbox.block_end = seq + SEQ_BLOCK;
             let row = FloorRow { next: mailbox.block_end };
-            self.tables.floors.put(id, row, &mut self.group.changes);
+            self.tables.floors.put(id, row, &mut self.group.staged);
         }
         seq
     }
@@ -154,10 +187,10 @@ impl Core {
         let bytes = shared.len() as u32;
         let own = bytes::Bytes::new();
         let items = vec![NewItem { mailbox, seq, id, expires, own }];
-        self.group.changes.mail.push(NewMail { shared, items });
+        self.group.staged.mail(NewMail { shared, items });
         let item = Item { id, bytes, expires, label: None, since: now };
         self.mailbox_mut(mailbox).insert(seq, item);
-        self.held.entry(id).or_default().copies += 1;
+        self.hold(id);
         self.note_expiry(mailbox, expires);
         self.wake(mailbox);
     }
@@ -172,15 +205,12 @@ impl Core {
             .unwrap_or_default();
         for seq in &seqs {
             if let Some(item) = self.remove_item(mailbox, *seq) {
-                // Nobody is told: mail to an account that is gone is answered with silence, as
-                // mail to one that never was.
-                self.release_copy(item.id, true);
+                // Nobody is told: mail to a device that is gone is answered with silence, as mail
+                // to one that never was.
+                self.release_copy(item.id, Gone::Dropped);
             }
         }
         self.stage_ack(mailbox, &seqs);
-        if let Some(session) = self.online.get(&mailbox).copied() {
-            self.hang_up(session, postroad_proto::error::ErrorCode::Denied, "the account is gone");
-        }
     }
 }
 

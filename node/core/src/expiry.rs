@@ -5,6 +5,7 @@ use postroad_proto::receipt::{ReceiptItem, ReceiptKind, role};
 
 use crate::changes::{MailView, MailboxId, ReadError};
 use crate::core::Core;
+use crate::delivery::Gone;
 use crate::item;
 use crate::stamp::Stamp;
 
@@ -12,8 +13,8 @@ use crate::stamp::Stamp;
 const BATCH: usize = 1024;
 
 impl Core {
-    /// Deletes what is past its deadline and the allowance for clocks. Call every second or so,
-    /// again in the next group while it returns true.
+    /// Deletes a batch of what is past its deadline and the allowance for clocks. Call every second
+    /// or so, again in the next group while it returns true.
     ///
     /// # Errors
     /// When the store fails.
@@ -50,17 +51,23 @@ impl Core {
             .map(|(seq, item)| (*seq, item.id))
             .collect();
         for (seq, id) in &due {
-            let sender = self.sender_of(mailbox, *seq, view)?;
+            let origin = match self.origin_of(mailbox, *seq, view) {
+                Ok(origin) => origin,
+                Err(error) => {
+                    self.note_expiry(mailbox, seconds);
+                    return Err(error);
+                }
+            };
             self.remove_item(mailbox, *seq);
             self.counters.expired += 1;
-            if self.release_copy(*id, false)
-                && let Some(sender) = sender
+            if let (Some(held), Some(origin)) = (self.release_copy(*id, Gone::Expired), origin)
+                && !held.acked
+                && u64::from(held.at_first) >= origin.copies
             {
-                self.group.owe_notice(sender, expired(*id, seconds));
+                self.group.owe_notice(origin.sender, expired(*id, seconds));
             }
+            self.stage_ack(mailbox, &[*seq]);
         }
-        let seqs: Vec<u64> = due.iter().map(|(seq, _)| *seq).collect();
-        self.stage_ack(mailbox, &seqs);
         let next = self
             .mailboxes
             .get(&mailbox)
@@ -71,23 +78,20 @@ impl Core {
         Ok(due.len())
     }
 
-    /// The mailbox of the device that sent an item, by the stamp on it.
-    fn sender_of(
+    /// Where an item came from, as is written with it.
+    fn origin_of(
         &self,
         mailbox: MailboxId,
         seq: u64,
         view: &dyn MailView,
-    ) -> Result<Option<MailboxId>, ReadError> {
+    ) -> Result<Option<Origin>, ReadError> {
         let found = view.items(&mailbox, seq - 1, 1, 1)?;
-        let stamp = found
-            .first()
-            .filter(|found| found.seq == seq)
-            .and_then(|found| item::shared(found).ok())
-            .and_then(|shared| shared.mail)
-            .and_then(|mail| Stamp::open(&mail.stamp, &self.keys.secret));
-        Ok(stamp.and_then(|stamp| {
+        Ok(found.first().filter(|found| found.seq == seq).and_then(|found| {
+            let mail = item::shared(found).ok()?.mail?;
+            let stamp = Stamp::open(&mail.stamp, &self.keys.secret)?;
             let account = *self.accounts_by_number.get(&stamp.account)?;
-            Some(MailboxId { account, device: stamp.device })
+            let sender = MailboxId { account, device: stamp.device };
+            Some(Origin { sender, copies: item::own(found).ok()?.copies })
         }))
     }
 
@@ -104,6 +108,13 @@ impl Core {
         }
         self.expiries.insert((at, mailbox));
     }
+}
+
+/// Who sent an item, and to how many mailboxes: fewer copies at the start of the node than that
+/// mean that a device had acked one before.
+struct Origin {
+    sender: MailboxId,
+    copies: u64,
 }
 
 fn expired(parcel: ParcelId, seconds: u64) -> ReceiptItem {

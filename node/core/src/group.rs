@@ -1,5 +1,6 @@
 //! A group of inputs that becomes one commit with one signature.
 
+use bytes::Bytes;
 use postroad_proto::frame::{Accepted, Frame};
 use postroad_proto::ids::{Hash, Millis};
 use postroad_proto::merkle;
@@ -7,14 +8,50 @@ use postroad_proto::receipt::{Receipt, ReceiptItem, ReceiptRoot};
 use postroad_proto::record::RECORD_VERSION;
 use postroad_proto::signed::Signed;
 
-use crate::changes::{Changes, MailboxId};
+use crate::changes::{Ack, Changes, MailboxId, NewMail, StateChange};
 use crate::core::{Core, Output, SessionId};
+
+/// Changes that wait for the next commit, and about how large that will be.
+#[derive(Default)]
+pub(crate) struct Staged {
+    changes: Changes,
+    bytes: usize,
+}
+
+/// What a record takes in the journal beside its content.
+const FRAMING: usize = 64;
+
+impl Staged {
+    pub(crate) fn mail(&mut self, mail: NewMail) {
+        let own: usize = mail.items.iter().map(|item| item.own.len() + FRAMING).sum();
+        self.bytes += mail.shared.len() + own + FRAMING;
+        self.changes.mail.push(mail);
+    }
+
+    pub(crate) fn ack(&mut self, ack: Ack) {
+        self.bytes += ack.ranges.len() * 16 + FRAMING;
+        self.changes.acks.push(ack);
+    }
+
+    pub(crate) fn state(&mut self, key: Bytes, value: Option<Bytes>) {
+        self.bytes += key.len() + value.as_ref().map_or(0, Bytes::len) + FRAMING;
+        self.changes.state.push(StateChange { key, value });
+    }
+
+    /// Envelopes staged so far.
+    pub(crate) fn envelopes(&self) -> usize {
+        self.changes.mail.len()
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
 
 /// What is staged until the next commit.
 #[derive(Default)]
 pub(crate) struct Group {
-    pub(crate) changes: Changes,
-    pub(crate) staged_bytes: usize,
+    pub(crate) staged: Staged,
     /// Receipts owed, by session, in the order in which sessions first came up.
     receipts: Vec<Owed>,
     /// Expired notices owed to sending devices.
@@ -65,7 +102,7 @@ impl Core {
         let notices = core::mem::take(&mut self.group.notices);
         // Repeats alone change nothing, but their fresh receipts need a commit number all the same:
         // the last durable one covers them.
-        let writes = !self.group.changes.is_empty() || !notices.is_empty();
+        let writes = !self.group.staged.changes.is_empty() || !notices.is_empty();
         let commit = self.commit + u64::from(writes);
         if !receipts.is_empty() || !notices.is_empty() {
             self.sign_receipts(now, commit, receipts, notices);
@@ -74,8 +111,7 @@ impl Core {
             return None;
         }
         self.commit = commit;
-        self.group.staged_bytes = 0;
-        let mut changes = core::mem::take(&mut self.group.changes);
+        let mut changes = core::mem::take(&mut self.group.staged).changes;
         changes.commit = commit;
         Some(changes)
     }

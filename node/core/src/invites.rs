@@ -77,6 +77,11 @@ impl InviteRow {
     }
 }
 
+fn no_invite() -> Refusal {
+    let text = "this node takes new accounts by invite only; ask its operator for one";
+    Refusal::new(ErrorCode::InviteUnknown, text)
+}
+
 /// An invite cannot be made.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InviteError {
@@ -96,25 +101,58 @@ impl Core {
     /// When there are too many.
     pub fn create_invite(
         &mut self,
+        now: Millis,
         code: &InviteCode,
         uses: u64,
         expires: u64,
     ) -> Result<Hash, InviteError> {
         if self.tables.node_invites.len() >= MAX_NODE_INVITES {
+            self.drop_spent_invites(now);
+        }
+        if self.tables.node_invites.len() >= MAX_NODE_INVITES {
             return Err(InviteError::TooMany(MAX_NODE_INVITES));
         }
         let hash = code.hash();
         let row = InviteRow { uses, used: 0, expires, revoked: false };
-        self.tables.node_invites.put(hash, row, &mut self.group.changes);
+        self.tables.node_invites.put(hash, row, &mut self.group.staged);
         Ok(hash)
+    }
+
+    /// Forgets invites that are of no use any more: their bearers then hear "unknown".
+    fn drop_spent_invites(&mut self, now: Millis) {
+        let rows = self.tables.node_invites.iter();
+        let spent: Vec<Hash> = rows
+            .filter(|(_, row)| row.state(now / 1000) != InviteState::Open)
+            .map(|(hash, _)| *hash)
+            .collect();
+        for hash in spent {
+            self.tables.node_invites.remove(&hash, &mut self.group.staged);
+        }
     }
 
     /// Takes an invite back. False when there is none.
     pub fn revoke_invite(&mut self, hash: &Hash) -> bool {
         let Some(row) = self.tables.node_invites.get(hash).cloned() else { return false };
         let row = InviteRow { revoked: true, ..row };
-        self.tables.node_invites.put(*hash, row, &mut self.group.changes);
+        self.tables.node_invites.put(*hash, row, &mut self.group.staged);
         true
+    }
+
+    /// Whether the invite that a new account brings would do.
+    pub(crate) fn check_node_invite(
+        &self,
+        now: Millis,
+        code: Option<&InviteCode>,
+    ) -> Result<(), Refusal> {
+        if self.config.registration == Registration::Open {
+            return Ok(());
+        }
+        let row = code.and_then(|code| self.tables.node_invites.get(&code.hash()));
+        match (code, row.map_or(InviteState::Unknown, |row| row.state(now / 1000))) {
+            (None, _) => Err(no_invite()),
+            (_, InviteState::Open) => Ok(()),
+            (_, state) => Err(state.refusal()),
+        }
     }
 
     /// Uses the invite that a new account brings. Returns its hash.
@@ -128,15 +166,14 @@ impl Core {
             if open {
                 return Ok(None);
             }
-            let text = "this node takes new accounts by invite only; ask its operator for one";
-            return Err(Refusal::new(ErrorCode::InviteUnknown, text));
+            return Err(no_invite());
         };
         let hash = code.hash();
         let row = self.tables.node_invites.get(&hash).cloned();
         let used = row.ok_or(InviteState::Unknown).and_then(|row| row.used_once(now / 1000));
         match used {
             Ok(row) => {
-                self.tables.node_invites.put(hash, row, &mut self.group.changes);
+                self.tables.node_invites.put(hash, row, &mut self.group.staged);
                 Ok(Some(hash))
             }
             Err(_) if open => Ok(None),

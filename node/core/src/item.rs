@@ -38,6 +38,8 @@ pub(crate) struct Own {
     pub(crate) origin: Option<NodeId>,
     pub(crate) tag: Option<ByteArray<16>>,
     pub(crate) header: Option<Blob>,
+    /// Mailboxes that its parcel went to.
+    pub(crate) copies: u64,
 }
 
 pub(crate) fn encode<T: Serialize>(part: &T) -> Result<Bytes, CodecError> {
@@ -48,11 +50,15 @@ pub(crate) fn shared(item: &StoredItem) -> Result<Shared, CodecError> {
     codec::decode(&item.shared, MAX_FRAME)
 }
 
+pub(crate) fn own(item: &StoredItem) -> Result<Own, CodecError> {
+    codec::decode(&item.own, MAX_FRAME)
+}
+
 /// The frame that hands `item` to its device.
 pub(crate) fn frame(item: &StoredItem) -> Result<Frame, CodecError> {
     let shared = shared(item)?;
     if let Some(mail) = shared.mail {
-        let own: Own = codec::decode(&item.own, MAX_FRAME)?;
+        let own = own(item)?;
         return Ok(Push {
             seq: item.seq,
             attributes: mail.attributes,

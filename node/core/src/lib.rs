@@ -31,6 +31,7 @@ mod sessions;
 mod stamp;
 mod state;
 mod tokens;
+pub mod units;
 
 pub use crate::config::{Config, Keys, Registration};
 pub use crate::core::{Core, Counters, Input, Output, SessionId, StartError};

@@ -53,7 +53,7 @@ impl Core {
     /// Notes that a request waits until its deadline (seconds).
     pub(crate) fn open_request(&mut self, recipient: AccountId, tag: RequestTag, until: u64) {
         let row = RequestRow { open: true, until };
-        self.tables.requests.put((recipient, self.node, tag), row, &mut self.group.changes);
+        self.tables.requests.put((recipient, self.node, tag), row, &mut self.group.staged);
     }
 
     pub(crate) fn requests_settle(
@@ -65,11 +65,13 @@ impl Core {
         let key = (account, ask.origin, ask.tag.into_array());
         match ask.how {
             settle::ACCEPTED | settle::IGNORED => {
-                self.tables.requests.remove(&key, &mut self.group.changes);
+                self.tables.requests.remove(&key, &mut self.group.staged);
             }
+            // What was never asked, or is settled already, need not be blocked.
+            settle::BLOCKED if self.tables.requests.get(&key).is_none() => {}
             settle::BLOCKED => {
                 let row = RequestRow { open: false, until: 0 };
-                self.tables.requests.put(key, row, &mut self.group.changes);
+                self.tables.requests.put(key, row, &mut self.group.staged);
             }
             _ => return Err(malformed("settle as 1 accepted, 2 ignored or 3 blocked")),
         }
@@ -93,14 +95,14 @@ impl Core {
             .map(|(key, _)| *key)
             .collect();
         for key in stale {
-            self.tables.requests.remove(&key, &mut self.group.changes);
+            self.tables.requests.remove(&key, &mut self.group.staged);
         }
     }
 
     pub(crate) fn drop_requests(&mut self, account: &AccountId) {
         let keys: Vec<_> = self.requests_of(account).map(|(key, _)| *key).collect();
         for key in keys {
-            self.tables.requests.remove(&key, &mut self.group.changes);
+            self.tables.requests.remove(&key, &mut self.group.staged);
         }
     }
 }

@@ -58,7 +58,7 @@ impl Core {
             }
         }
         if let Some(mail) = intake.mail {
-            self.group.changes.mail.push(mail);
+            self.group.staged.mail(mail);
         }
     }
 
@@ -116,8 +116,8 @@ impl Core {
             self.open_request(parcel.account, tag, intake.envelope.deadline);
         }
         let copies = targets.len() as u8;
-        for (mailbox, header) in targets {
-            self.put_item(now, intake, id, mailbox, header, &admission).map_err(plain)?;
+        for target in targets {
+            self.put_item(now, intake, (id, copies), target, &admission).map_err(plain)?;
         }
         self.counters.accepted += 1;
         self.owe_custody(intake, parcel.account, id, copies);
@@ -197,9 +197,8 @@ impl Core {
         &mut self,
         now: Millis,
         intake: &mut Intake,
-        id: ParcelId,
-        mailbox: MailboxId,
-        header: Blob,
+        (id, copies): (ParcelId, u8),
+        (mailbox, header): (MailboxId, Blob),
         admission: &Admission,
     ) -> Result<(), Refusal> {
         let encoding = |e: postroad_proto::codec::CodecError| {
@@ -210,22 +209,21 @@ impl Core {
             origin: admission.tag.map(|_| self.node),
             tag: admission.tag.map(ByteArray::new),
             header: Some(header),
+            copies: u64::from(copies),
         })
         .map_err(encoding)?;
         if intake.mail.is_none() {
             let shared = item::encode(&self.shared_part(intake)).map_err(encoding)?;
-            self.group.staged_bytes += shared.len();
             intake.mail = Some(NewMail { shared, items: Vec::new() });
         }
         let Some(mail) = intake.mail.as_mut() else { return Ok(()) };
         let expires = intake.envelope.deadline + self.config.expiry_grace;
         let bytes = (mail.shared.len() + own.len()) as u32;
-        self.group.staged_bytes += own.len();
         let seq = self.next_seq(mailbox);
         mail.items.push(NewItem { mailbox, seq, id, expires, own });
         let item = Item { id, bytes, expires, label: admission.label, since: now };
         self.mailbox_mut(mailbox).insert(seq, item);
-        self.held.entry(id).or_default().copies += 1;
+        self.hold(id);
         self.note_expiry(mailbox, expires);
         self.wake(mailbox);
         Ok(())
@@ -237,7 +235,7 @@ impl Core {
             account: self.tables.accounts.get(&intake.sender.account).map_or(0, |row| row.number),
             device: intake.sender.device,
             commit: self.commit + 1,
-            index: self.group.changes.mail.len() as u64,
+            index: self.group.staged.envelopes() as u64,
         };
         Shared {
             mail: Some(Mail {

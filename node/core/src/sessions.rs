@@ -2,7 +2,7 @@
 
 use postroad_proto::PROTOCOL_VERSIONS;
 use postroad_proto::error::ErrorCode;
-use postroad_proto::frame::{Frame, Hello, NodeLimits, Welcome};
+use postroad_proto::frame::{Frame, Hello, NodeLimits, Register, Welcome};
 use postroad_proto::ids::{AccountId, DeviceNumber, Hash, Millis};
 use postroad_proto::limits;
 use serde_bytes::ByteArray;
@@ -15,6 +15,8 @@ use crate::reply::{Answer, Refusal};
 pub(crate) struct Session {
     /// Its Noise key.
     pub(crate) key: Hash,
+    /// Registrations of it that failed.
+    failed: u32,
     /// Whether it said hello.
     greeted: bool,
     /// Its mailbox, once it is known as a device of an account homed here.
@@ -27,6 +29,8 @@ pub(crate) struct Session {
     pub(crate) pings: Vec<u64>,
 }
 
+/// Failed registrations in one session.
+const MAX_FAILED: u32 = 3;
 /// Credit beyond this is not counted: nobody needs more in flight.
 const MAX_CREDIT: u64 = 1 << 32;
 
@@ -34,6 +38,7 @@ impl Session {
     pub(crate) fn new(key: Hash) -> Self {
         Self {
             key,
+            failed: 0,
             greeted: false,
             mailbox: None,
             credit_messages: 0,
@@ -50,10 +55,7 @@ impl Core {
         let (greeted, mailbox) = (session.greeted, session.mailbox);
         match (frame, mailbox) {
             (Frame::Hello(hello), None) if !greeted => self.on_hello(now, id, &hello),
-            (Frame::Register(ask), None) if greeted => {
-                let answer = self.register(now, id, &ask);
-                self.answer(id, ask.request, answer);
-            }
+            (Frame::Register(ask), None) if greeted => self.on_register(now, id, &ask),
             (Frame::Ping(ping), _) if greeted => self.on_ping(id, ping.request),
             (frame, Some(mailbox)) => self.on_device_frame(now, id, mailbox, frame),
             (_, None) => self.hang_up(id, ErrorCode::Denied, "say hello and register first"),
@@ -77,6 +79,7 @@ impl Core {
             Frame::RecordsPut(ask) => {
                 let answer = self.records_put(id, account, &ask);
                 self.answer(id, ask.request, answer);
+                self.part_if_removed(id, mailbox);
             }
             Frame::PrekeysPut(ask) => {
                 let answer = self.prekeys_put(mailbox, &ask);
@@ -103,7 +106,7 @@ impl Core {
                 self.answer(id, ask.request, answer);
             }
             Frame::InvitesPut(ask) => {
-                let answer = self.invites_put(account, &ask);
+                let answer = self.invites_put(now, account, &ask);
                 self.answer(id, ask.request, answer);
             }
             Frame::InvitesDrop(ask) => {
@@ -122,6 +125,18 @@ impl Core {
                 let text = format!("{} is not for this moment or not for a node", other.name());
                 self.hang_up(id, ErrorCode::Malformed, &text);
             }
+        }
+    }
+
+    /// A stranger who fails too often has to connect anew.
+    fn on_register(&mut self, now: Millis, id: SessionId, ask: &Register) {
+        let answer = self.register(now, id, ask);
+        let failed = answer.is_err();
+        self.answer(id, ask.request, answer);
+        let Some(session) = self.sessions.get_mut(&id).filter(|_| failed) else { return };
+        session.failed += 1;
+        if session.failed >= MAX_FAILED {
+            self.hang_up(id, ErrorCode::Rate, "too many failed registrations");
         }
     }
 
@@ -177,6 +192,14 @@ impl Core {
         self.group.release(id, welcome);
     }
 
+    /// A device that took itself off the list has heard the answer, and goes.
+    fn part_if_removed(&mut self, id: SessionId, mailbox: MailboxId) {
+        let key = self.sessions.get(&id).map(|session| session.key);
+        if key.is_some_and(|key| !self.is_device(mailbox.account, mailbox.device, &key)) {
+            self.hang_up(id, ErrorCode::Denied, "this device was taken off the list");
+        }
+    }
+
     /// Whether `key` is the Noise key of that device, as the account's own list says.
     fn is_device(&self, account: AccountId, device: DeviceNumber, key: &Hash) -> bool {
         self.device_list(&account)
@@ -189,6 +212,7 @@ impl Core {
         if let Some(session) = self.sessions.get_mut(&id) {
             session.mailbox = Some(mailbox);
         }
+        self.group.released.push(Output::Known { session: id });
         if let Some(old) = self.online.insert(mailbox, id).filter(|old| *old != id) {
             self.hang_up(old, ErrorCode::Busy, "this device connected anew");
         }

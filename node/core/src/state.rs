@@ -13,13 +13,14 @@ use postroad_proto::token::{RequestTag, TokenEntry};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::changes::{Changes, MailboxId, StateChange};
+use crate::changes::MailboxId;
+use crate::group::Staged;
 
 /// A value larger than this is a bug: the store takes 64 KiB.
 const MAX_VALUE: usize = 60 * 1024;
 
 /// A kind of row: how its key is written, and the table's number, which is never reused.
-pub(crate) trait Row: Serialize + DeserializeOwned {
+pub(crate) trait Row: Serialize + DeserializeOwned + PartialEq {
     type Key: StdHash + Eq + Ord + Clone;
     const TABLE: u8;
     fn key_bytes(key: &Self::Key) -> Vec<u8>;
@@ -54,17 +55,21 @@ impl<R: Row> Table<R> {
         self.rows.len()
     }
 
-    pub(crate) fn put(&mut self, key: R::Key, row: R, changes: &mut Changes) {
+    /// Nothing is written when the row is there already.
+    pub(crate) fn put(&mut self, key: R::Key, row: R, staged: &mut Staged) {
+        if self.rows.get(&key) == Some(&row) {
+            return;
+        }
         // A row that does not encode is a bug in its type; the tests encode every kind.
         if let Ok(value) = codec::encode(&row) {
-            changes.state.push(StateChange { key: key_of::<R>(&key), value: Some(value.into()) });
+            staged.state(key_of::<R>(&key), Some(value.into()));
         }
         self.rows.insert(key, row);
     }
 
-    pub(crate) fn remove(&mut self, key: &R::Key, changes: &mut Changes) -> Option<R> {
+    pub(crate) fn remove(&mut self, key: &R::Key, staged: &mut Staged) -> Option<R> {
         let row = self.rows.remove(key)?;
-        changes.state.push(StateChange { key: key_of::<R>(key), value: None });
+        staged.state(key_of::<R>(key), None);
         Some(row)
     }
 
@@ -130,8 +135,10 @@ macro_rules! row {
 }
 
 /// The node's generation and the run that wrote last.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct NodeRow {
+    /// Whose store this is.
+    pub(crate) node: NodeId,
     pub(crate) generation: u64,
     #[serde(with = "serde_bytes")]
     pub(crate) run: [u8; 8],
@@ -141,7 +148,7 @@ pub(crate) struct NodeRow {
 row!(NodeRow = 1, (), |_k| vec![], |b| b.is_empty().then_some(()));
 
 /// An account homed here.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct AccountRow {
     /// Stands for the account in stamps.
     pub(crate) number: u64,
@@ -158,7 +165,7 @@ pub(crate) struct AccountRow {
 row!(AccountRow = 2, AccountId, |k| k.0.to_vec(), |b| AccountId::from_slice(b));
 
 /// A handle, bound or reserved.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct HandleRow {
     pub(crate) record: Signed<HandleRecord>,
     pub(crate) account: AccountId,
@@ -171,7 +178,7 @@ row!(HandleRow = 3, Handle, |k| k.as_str().as_bytes().to_vec(), |b| core::str::f
     .ok());
 
 /// An invite's count.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct InviteRow {
     /// 0 for any number.
     pub(crate) uses: u64,
@@ -183,21 +190,21 @@ pub(crate) struct InviteRow {
 row!(InviteRow = 4, Hash, |k| k.0.to_vec(), |b| Hash::from_slice(b));
 
 /// An account's invite to become its contact.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct ContactInviteRow {
     pub(crate) invite: InviteRow,
 }
 row!(ContactInviteRow = 5, (AccountId, Hash), |k| join(&k.0, &k.1), |b| split(b));
 
 /// A delivery token.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct TokenRow {
     pub(crate) entry: TokenEntry,
 }
 row!(TokenRow = 6, (AccountId, Hash), |k| join(&k.0, &k.1), |b| split(b));
 
 /// A prekey; of the key (account, device, key) the device's fallback key has an all-zero last part.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct PrekeyRow {
     pub(crate) prekey: Prekey,
 }
@@ -213,7 +220,7 @@ row!(
 );
 
 /// A stranger's request.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct RequestRow {
     /// False once it was settled by blocking.
     pub(crate) open: bool,
@@ -232,7 +239,7 @@ row!(
 );
 
 /// A mailbox's sequence numbers below this may have been used.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct FloorRow {
     pub(crate) next: u64,
 }

@@ -20,6 +20,7 @@ const MAX_PER_ACCOUNT: usize = 10_000;
 impl Core {
     pub(crate) fn tokens_put(&mut self, account: AccountId, ask: &TokensPut) -> Answer {
         check_list(ask.tokens.len())?;
+        self.check_space()?;
         let (from, to) = account_range(account);
         let held = self.tables.tokens.range(from, to).count();
         let known = |entry: &&TokenEntry| self.tables.tokens.get(&(account, entry.hash)).is_some();
@@ -28,12 +29,8 @@ impl Core {
             return Err(too_many("tokens"));
         }
         for entry in &ask.tokens {
-            let key = (account, entry.hash);
-            if self.tables.tokens.get(&key).is_some_and(|row| row.entry == *entry) {
-                continue;
-            }
             let row = TokenRow { entry: entry.clone() };
-            self.tables.tokens.put(key, row, &mut self.group.changes);
+            self.tables.tokens.put((account, entry.hash), row, &mut self.group.staged);
         }
         DONE
     }
@@ -41,7 +38,8 @@ impl Core {
     pub(crate) fn tokens_drop(&mut self, account: AccountId, ask: &TokensDrop) -> Answer {
         check_list(ask.hashes.len())?;
         for hash in &ask.hashes {
-            self.tables.tokens.remove(&(account, *hash), &mut self.group.changes);
+            self.tables.tokens.remove(&(account, *hash), &mut self.group.staged);
+            self.rates_of(account).tokens.remove(hash);
         }
         DONE
     }
@@ -82,12 +80,13 @@ impl Core {
             return Ok(());
         }
         let row = row.used_once(now / 1000).map_err(InviteState::refusal)?;
+        self.check_space()?;
         let (from, to) = account_range(*account);
         if self.tables.tokens.range(from, to).count() >= MAX_PER_ACCOUNT {
             return Err(too_many("tokens"));
         }
         let row = ContactInviteRow { invite: row };
-        self.tables.contact_invites.put(key, row, &mut self.group.changes);
+        self.tables.contact_invites.put(key, row, &mut self.group.staged);
         let entry = TokenEntry {
             hash: token,
             label: redeemed_label(&token),
@@ -95,12 +94,19 @@ impl Core {
             byte_share: 0,
             expires: 0,
         };
-        self.tables.tokens.put((*account, token), TokenRow { entry }, &mut self.group.changes);
+        self.tables.tokens.put((*account, token), TokenRow { entry }, &mut self.group.staged);
         Ok(())
     }
 
-    pub(crate) fn invites_put(&mut self, account: AccountId, ask: &InvitesPut) -> Answer {
+    pub(crate) fn invites_put(
+        &mut self,
+        now: Millis,
+        account: AccountId,
+        ask: &InvitesPut,
+    ) -> Answer {
         check_list(ask.invites.len())?;
+        self.check_space()?;
+        self.drop_spent_contact_invites(now, &account);
         let (from, to) = account_range(account);
         let held = self.tables.contact_invites.range(from, to).count();
         let known = |entry: &&InviteEntry| {
@@ -118,9 +124,25 @@ impl Core {
             let (uses, expires) = (entry.uses, entry.expires);
             let invite = InviteRow { uses, used: 0, expires, revoked: false };
             let row = ContactInviteRow { invite };
-            self.tables.contact_invites.put(key, row, &mut self.group.changes);
+            self.tables.contact_invites.put(key, row, &mut self.group.staged);
         }
         DONE
+    }
+
+    /// Makes room by forgetting what is of no use any more, once there are many.
+    fn drop_spent_contact_invites(&mut self, now: Millis, account: &AccountId) {
+        let (from, to) = account_range(*account);
+        if self.tables.contact_invites.range(from, to).count() < MAX_PER_ACCOUNT / 2 {
+            return;
+        }
+        let rows = self.tables.contact_invites.range(from, to);
+        let spent: Vec<_> = rows
+            .filter(|(_, row)| row.invite.state(now / 1000) != InviteState::Open)
+            .map(|(key, _)| *key)
+            .collect();
+        for key in spent {
+            self.tables.contact_invites.remove(&key, &mut self.group.staged);
+        }
     }
 
     pub(crate) fn invites_drop(&mut self, account: AccountId, ask: &InvitesDrop) -> Answer {
@@ -130,7 +152,7 @@ impl Core {
             // The row stays, so that whoever holds the link is told that it was taken back.
             if let Some(row) = self.tables.contact_invites.get(&key).cloned() {
                 let row = ContactInviteRow { invite: InviteRow { revoked: true, ..row.invite } };
-                self.tables.contact_invites.put(key, row, &mut self.group.changes);
+                self.tables.contact_invites.put(key, row, &mut self.group.staged);
             }
         }
         DONE
@@ -140,12 +162,12 @@ impl Core {
         let (from, to) = account_range(*account);
         let tokens: Vec<_> = self.tables.tokens.range(from, to).map(|(k, _)| *k).collect();
         for key in tokens {
-            self.tables.tokens.remove(&key, &mut self.group.changes);
+            self.tables.tokens.remove(&key, &mut self.group.staged);
         }
         let invites: Vec<_> =
             self.tables.contact_invites.range(from, to).map(|(k, _)| *k).collect();
         for key in invites {
-            self.tables.contact_invites.remove(&key, &mut self.group.changes);
+            self.tables.contact_invites.remove(&key, &mut self.group.staged);
         }
     }
 
@@ -192,7 +214,7 @@ impl Core {
         let rate = if entry.rate == 0 { self.config.token_rate } else { entry.rate };
         let share = if entry.byte_share == 0 { self.config.token_share } else { entry.byte_share };
         if rate > 0 {
-            let burst = self.config.token_burst.max(1);
+            let burst = self.config.token_burst.min(rate).max(1);
             let rates = self.rates_of(*account);
             let bucket = rates.tokens.entry(*hash).or_insert_with(|| Bucket::full(burst, now));
             bucket.take(rate, burst, now).map_err(|seconds| {

@@ -25,7 +25,7 @@ fn an_invite_counts_its_uses_and_registering_again_is_success() {
     world.kill();
     world.start();
     let code = InviteCode([7; 16]);
-    world.core().create_invite(&code, 1, 0).unwrap();
+    world.core().create_invite(0, &code, 1, 0).unwrap();
     let (node, network) = (world.node(), world.network().clone());
     let try_join = |world: &mut Cluster, number: u8, invite: Option<InviteCode>| {
         let persona = Persona::new(number, node, &network);
@@ -42,12 +42,12 @@ fn an_invite_counts_its_uses_and_registering_again_is_success() {
     assert_eq!(try_join(&mut world, 1, Some(code.clone())), None, "the same account again");
     assert_eq!(try_join(&mut world, 2, Some(code.clone())), Some(ErrorCode::InviteUsed));
     let revoked = InviteCode([9; 16]);
-    let hash = world.core().create_invite(&revoked, 0, 0).unwrap();
+    let hash = world.core().create_invite(0, &revoked, 0, 0).unwrap();
     assert!(world.core().revoke_invite(&hash));
     assert_eq!(try_join(&mut world, 3, Some(revoked)), Some(ErrorCode::InviteRevoked));
     let seconds = world.seconds();
     let late = InviteCode([10; 16]);
-    world.core().create_invite(&late, 0, seconds + 5).unwrap();
+    world.core().create_invite(0, &late, 0, seconds + 5).unwrap();
     world.wait(6);
     assert_eq!(try_join(&mut world, 3, Some(late)), Some(ErrorCode::InviteExpired));
 }

@@ -103,7 +103,7 @@ pub(super) async fn invite_create(State(admin): Ctx, Json(ask): Json<NewInvite>)
     let uses = ask.uses;
     admin
         .engine
-        .act(move |core, _| core.create_invite(&code, uses, expires))
+        .act(move |core, now| core.create_invite(now, &code, uses, expires))
         .await?
         .map_err(|error| Problem::bad(error.to_string(), "postroad invite ls"))?;
     Ok(Json(Invite { code: text, link: link.to_string(), uses, expires_at: time(expires) }))

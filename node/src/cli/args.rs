@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use postroad_core::units::parse_size;
+
 use super::Failure;
 
 /// posthoused: a Postroad node. Without a command it starts one; the first start makes its keys.
@@ -165,25 +167,6 @@ pub(super) enum ServiceCommand {
     Unit,
 }
 
-/// Bytes from `20GiB`, `512MiB`, `100kB` or a plain number.
-fn parse_size(text: &str) -> Result<u64, String> {
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let unit: u64 = match &text[digits.len()..] {
-        "" | "B" => 1,
-        "kB" | "KB" => 1_000,
-        "MB" => 1_000_000,
-        "GB" => 1_000_000_000,
-        "TB" => 1_000_000_000_000,
-        "KiB" => 1 << 10,
-        "MiB" => 1 << 20,
-        "GiB" => 1 << 30,
-        "TiB" => 1 << 40,
-        other => return Err(format!("unknown unit {other:?}; write 20GiB or 512MiB")),
-    };
-    let number: u64 = digits.trim().parse().map_err(|_| "write 20GiB or 512MiB".to_owned())?;
-    number.checked_mul(unit).ok_or_else(|| "too large".to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -193,13 +176,5 @@ mod tests {
     #[test]
     fn the_command_line_is_sound() {
         Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn sizes() {
-        assert_eq!(parse_size("20GiB"), Ok(20 << 30));
-        assert_eq!(parse_size("1000"), Ok(1000));
-        assert!(parse_size("20 parsecs").is_err());
-        assert!(parse_size("99999999999TiB").is_err());
     }
 }

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::fs;
 
-use super::Failure;
 use super::args::{ConfigCommand, Init, Profile, Run};
 use super::run::{CONFIG_FILE, effective, private_dir};
+use super::{Failure, print};
 use crate::config::Config;
 use crate::identity::Identity;
 use crate::server::ServerError;
@@ -22,10 +22,12 @@ pub(super) fn init(args: &Init) -> Result<(), Failure> {
     let text = toml::to_string(&profile(args.profile))
         .map_err(|e| Failure::new(format!("the configuration does not encode: {e}"), ""))?;
     fs::write(&path, text)?;
-    println!("node    {}", identity.node());
-    println!("config  {}", path.display());
-    println!("next    posthoused --data-dir {}", dir.display());
-    Ok(())
+    print(format!(
+        "node    {}\nconfig  {}\nnext    posthoused --data-dir {}\n",
+        identity.node(),
+        path.display(),
+        dir.display()
+    ))
 }
 
 fn profile(profile: Profile) -> Config {
@@ -50,8 +52,7 @@ pub(super) fn config(command: &ConfigCommand) -> Result<(), Failure> {
     match command {
         ConfigCommand::Validate { run } => {
             effective(run, &run.place.data_dir()?)?;
-            println!("the configuration is valid");
-            Ok(())
+            print("the configuration is valid\n")
         }
         ConfigCommand::Show { run, origin } => show(run, *origin),
     }
@@ -64,30 +65,32 @@ fn show(run: &Run, origin: bool) -> Result<(), Failure> {
         toml::to_string(config).map_err(|e| Failure::new(format!("cannot be shown: {e}"), ""))
     };
     if !origin {
-        print!("{}", encode(&config)?);
-        return Ok(());
+        return print(encode(&config)?);
     }
     let path = run.config.clone().unwrap_or_else(|| dir.join(CONFIG_FILE));
-    let file = if path.exists() { Config::read(&path)? } else { Config::default() };
-    let flat = |config: &Config| -> Result<BTreeMap<String, String>, Failure> {
+    let file = if path.exists() { fs::read_to_string(&path)? } else { String::new() };
+    let flat = |text: &str| -> Result<BTreeMap<String, String>, Failure> {
         let mut rows = BTreeMap::new();
-        let value = toml::from_str(&encode(config)?)
-            .map_err(|e| Failure::new(format!("cannot be shown: {e}"), ""))?;
+        let value =
+            toml::from_str(text).map_err(|e| Failure::new(format!("cannot be shown: {e}"), ""))?;
         flatten("", &toml::Value::Table(value), &mut rows);
         Ok(rows)
     };
-    let (file, default) = (flat(&file)?, flat(&Config::default())?);
-    for (key, value) in flat(&config)? {
-        let from = if file.get(&key) != Some(&value) {
+    // What the file alone comes to: a value that differs was set by a flag or a variable.
+    let alone = if path.exists() { Config::read(&path)? } else { Config::default() };
+    let (named, alone) = (flat(&file)?, flat(&encode(&alone)?)?);
+    let mut text = String::new();
+    for (key, value) in flat(&encode(&config)?)? {
+        let from = if alone.get(&key) != Some(&value) {
             "flag or environment"
-        } else if default.get(&key) != Some(&value) {
+        } else if named.contains_key(&key) {
             "file"
         } else {
             "default"
         };
-        println!("{key} = {value}    # {from}");
+        text.push_str(&format!("{key} = {value}    # {from}\n"));
     }
-    Ok(())
+    print(text)
 }
 
 fn flatten(prefix: &str, value: &toml::Value, rows: &mut BTreeMap<String, String>) {

@@ -5,6 +5,7 @@ mod config;
 mod run;
 mod store;
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
@@ -26,13 +27,16 @@ pub fn main() -> ExitCode {
         Some(Command::Store { command }) => store::store(&command),
         Some(Command::Service { command: ServiceCommand::Unit }) => service_unit(),
         Some(Command::Completions { shell }) => {
-            clap_complete::generate(shell, &mut Cli::command(), "posthoused", &mut out());
-            Ok(())
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "posthoused", &mut script);
+            print(&script)
         }
         Some(Command::Man) => man(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
+        // Whoever reads our output has enough.
+        Err(failure) if failure.exit == 0 => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("error: {}", failure.message);
             if !failure.hint.is_empty() {
@@ -88,12 +92,16 @@ impl From<postroad_store::StoreError> for Failure {
 
 impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Self {
-        Self::new(error.to_string(), "")
+        let exit = u8::from(error.kind() != std::io::ErrorKind::BrokenPipe);
+        Self { exit, ..Self::new(error.to_string(), "") }
     }
 }
 
-fn out() -> std::io::Stdout {
-    std::io::stdout()
+/// Writes data to standard output.
+fn print(text: impl AsRef<[u8]>) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_ref())?;
+    Ok(out.flush()?)
 }
 
 fn id(place: &args::Place, qr: bool) -> Result<(), Failure> {
@@ -104,28 +112,25 @@ fn id(place: &args::Place, qr: bool) -> Result<(), Failure> {
         return Err(Failure { exit: 4, ..Failure::new(message, hint) });
     }
     let identity = Identity::open(&dir).map_err(ServerError::from)?;
-    println!("{}", identity.node());
-    if qr {
-        print_qr(&identity.node().to_string())?;
-    }
-    Ok(())
+    print(format!("{}\n", identity.node()))?;
+    if qr { print_qr(&identity.node().to_string()) } else { Ok(()) }
 }
 
 fn print_qr(text: &str) -> Result<(), Failure> {
     let code = qrcode::QrCode::new(text.as_bytes())
         .map_err(|e| Failure::new(format!("no QR code: {e}"), ""))?;
-    println!("{}", code.render::<qrcode::render::unicode::Dense1x2>().build());
-    Ok(())
+    print(code.render::<qrcode::render::unicode::Dense1x2>().build() + "\n")
 }
 
 fn man() -> Result<(), Failure> {
-    clap_mangen::Man::new(Cli::command()).render(&mut out())?;
-    Ok(())
+    let mut page = Vec::new();
+    clap_mangen::Man::new(Cli::command()).render(&mut page)?;
+    print(page)
 }
 
 fn service_unit() -> Result<(), Failure> {
     let program = std::env::current_exe()?;
-    println!(
+    print(format!(
         "[Unit]\n\
          Description=Postroad node\n\
          After=network-online.target\n\
@@ -141,8 +146,7 @@ fn service_unit() -> Result<(), Failure> {
          ProtectSystem=strict\n\
          ProtectHome=yes\n\n\
          [Install]\n\
-         WantedBy=multi-user.target",
+         WantedBy=multi-user.target\n",
         program.display()
-    );
-    Ok(())
+    ))
 }

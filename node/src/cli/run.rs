@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::Failure;
@@ -17,8 +18,9 @@ pub(super) const CONFIG_FILE: &str = "posthoused.toml";
 pub(super) fn run(args: &Run) -> Result<(), Failure> {
     start_log();
     let dir = args.place.data_dir()?;
-    let config = effective(args, &dir)?;
+    let mut config = effective(args, &dir)?;
     private_dir(&dir)?;
+    fit_open_files(&mut config);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(serve(config, &dir, args.ready_file.as_deref()))
 }
@@ -47,6 +49,26 @@ async fn serve(config: Config, dir: &Path, ready_file: Option<&Path>) -> Result<
 
 fn hurried() -> Failure {
     Failure::new("stopped in a hurry, on a second signal", "nothing acknowledged is lost")
+}
+
+/// Open files that are kept for the store, the operator's interface and the system.
+const FILES_KEPT: u64 = 200;
+
+/// Asks for as many open files as allowed, and takes no more clients than fit: a store that is out
+/// of them cannot work.
+fn fit_open_files(config: &mut Config) {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, ..limit };
+    let allowed = match setrlimit(Resource::Nofile, raised) {
+        Ok(()) => limit.maximum,
+        Err(_) => limit.current,
+    };
+    let fit = allowed.unwrap_or(u64::MAX).saturating_sub(FILES_KEPT).max(16);
+    let fit = usize::try_from(fit).unwrap_or(usize::MAX);
+    if fit < config.gateway.max_sessions {
+        tracing::warn!(fit, "fewer open files are allowed than gateway.max_sessions needs");
+        config.gateway.max_sessions = fit;
+    }
 }
 
 /// Flags (and environment) over the file over defaults.

@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use postroad_store::{DirLock, Journal, RealFiles, Store};
 
-use super::Failure;
 use super::args::{Place, StoreCommand};
 use super::run::CONFIG_FILE;
+use super::{Failure, print};
 use crate::clock;
 use crate::config::Config;
 use crate::server::{index_dir, journal_dir};
@@ -74,6 +74,5 @@ fn print_stats(journal: &Journal<RealFiles>) -> Result<(), Failure> {
 fn print_json<T: serde::Serialize>(value: &T) -> Result<(), Failure> {
     let text = serde_json::to_string_pretty(value)
         .map_err(|e| Failure::new(format!("cannot be shown: {e}"), ""))?;
-    println!("{text}");
-    Ok(())
+    print(text + "\n")
 }

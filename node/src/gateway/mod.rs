@@ -14,9 +14,10 @@ use postroad_core::Input;
 use postroad_proto::network::Network;
 use postroad_proto::noise::NoiseSecret;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use self::session::Session;
 use crate::config::GatewaySection;
 use crate::engine::EngineHandle;
 use crate::outgoing::Outgoing;
@@ -30,7 +31,7 @@ pub(crate) struct Shared {
     config: GatewaySection,
     handshakes: Semaphore,
     sessions: Arc<Semaphore>,
-    /// Guards the handshakes under way by address.
+    /// Guards the connections by address that are no known device's yet.
     addresses: Mutex<HashMap<IpAddr, usize>>,
     next_session: AtomicU64,
 }
@@ -67,11 +68,12 @@ impl Shared {
         let _ = self.sessions.acquire_many(max_sessions).await;
     }
 
-    /// Counts a handshake from `address`; none if there are too many.
+    /// Counts a stranger from `address`; none if there are too many.
     fn admit(self: &Arc<Self>, address: IpAddr) -> Option<AddressGuard> {
+        let address = neighbourhood(address);
         let mut addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
         let count = addresses.entry(address).or_default();
-        if *count >= self.config.max_handshakes_per_address {
+        if *count >= self.config.max_strangers_per_address {
             return None;
         }
         *count += 1;
@@ -79,7 +81,7 @@ impl Shared {
     }
 }
 
-/// A handshake that is counted until it ends.
+/// A stranger who is counted until it is known or gone.
 struct AddressGuard {
     shared: Arc<Shared>,
     address: IpAddr,
@@ -110,8 +112,11 @@ pub(crate) async fn accept(
             () = stopped(&mut stop) => return,
             accepted = listener.accept() => match accepted {
                 Ok((stream, peer)) => {
-                    let Some(guard) = shared.admit(peer.ip()) else { continue };
-                    tokio::spawn(serve(stream, shared.clone(), engine.clone(), guard));
+                    let place = shared.sessions.clone().try_acquire_owned();
+                    let (Some(guard), Ok(place)) = (shared.admit(peer.ip()), place) else {
+                        continue;
+                    };
+                    tokio::spawn(serve(stream, shared.clone(), engine.clone(), guard, place));
                 }
                 Err(error) => {
                     // Out of files, mostly: closing sessions frees some.
@@ -133,28 +138,53 @@ async fn serve(
     shared: Arc<Shared>,
     engine: EngineHandle,
     guard: AddressGuard,
+    _place: OwnedSemaphorePermit,
 ) {
-    let shaken = {
-        let Ok(_permit) = shared.handshakes.acquire().await else { return };
-        let _ = stream.set_nodelay(true);
-        session::handshake(&mut stream, &shared).await
-    };
-    drop(guard);
-    let (channel, key) = match shaken {
+    let _ = stream.set_nodelay(true);
+    keep_alive(&stream);
+    let (channel, key) = match session::handshake(&mut stream, &shared).await {
         Ok(shaken) => shaken,
         Err(error) => return tracing::debug!(%error, "handshake failed"),
-    };
-    let Ok(_permit) = shared.sessions.clone().try_acquire_owned() else {
-        return tracing::warn!(max = shared.config.max_sessions, "too many sessions; closing one");
     };
     let id = shared.next_session.fetch_add(1, Ordering::Relaxed);
     let outgoing = Arc::new(Outgoing::new(shared.config.max_unread));
     if engine.connected(id, key, outgoing.clone()).await.is_err() {
         return;
     }
-    // Boxed: the handshake's state must not stay in every idle session's task.
-    if let Err(error) = Box::pin(session::run(id, stream, channel, outgoing, &engine)).await {
+    let share = Arc::new(Semaphore::new(session::SHARE));
+    let mut session = Session { id, stream, channel, outgoing, share };
+    // Until then it counts against its address: strangers must not take every place.
+    let ended = match session.introduce(&engine).await {
+        Ok(true) => {
+            drop(guard);
+            // Boxed: the state of what came before must not stay in every idle session's task.
+            Box::pin(session.run(&engine)).await
+        }
+        Ok(false) => Ok(()),
+        Err(error) => Err(error),
+    };
+    if let Err(error) = ended {
         tracing::debug!(session = id, %error, "session ended");
     }
-    let _ = engine.input(Input::Disconnected { session: id }).await;
+    let _ = engine.input(Input::Disconnected { session: id }, None).await;
+}
+
+/// Lets the kernel notice clients that vanished: after about two minutes.
+fn keep_alive(stream: &TcpStream) {
+    use rustix::net::sockopt;
+    let set = sockopt::set_socket_keepalive(stream, true)
+        .and_then(|()| sockopt::set_tcp_keepidle(stream, Duration::from_secs(60)))
+        .and_then(|()| sockopt::set_tcp_keepintvl(stream, Duration::from_secs(15)))
+        .and_then(|()| sockopt::set_tcp_keepcnt(stream, 4));
+    if let Err(error) = set {
+        tracing::debug!(%error, "no keepalive");
+    }
+}
+
+/// One customer's addresses count as one: IPv6 networks are handed out as /64.
+fn neighbourhood(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => IpAddr::V6((v6.to_bits() & !u128::from(u64::MAX)).into()),
+        v4 => v4,
+    }
 }

@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use postroad_core::{Input, SessionId};
 use postroad_proto::error::ErrorCode;
+use postroad_proto::frame::Frame;
 use postroad_proto::hello::{self, HELLO_LEN};
 use postroad_proto::ids::Hash;
 use postroad_proto::limits::HANDSHAKE_SECONDS;
 use postroad_proto::noise::{Channel, MAX_HANDSHAKE, NoiseError, Responder};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
 
 use super::{Shared, buffers};
 use crate::engine::{EngineHandle, Stopped};
@@ -19,6 +21,10 @@ use crate::outgoing::{Outgoing, Todo};
 
 /// A client that takes longer to read what was written is gone.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+/// A client that has not said by then which device of which account it is has to go.
+const INTRODUCTION: Duration = Duration::from_secs(15);
+/// KiB of one session's frames that may wait for the engine.
+pub(super) const SHARE: usize = 512;
 /// Reads in a row before others get their turn.
 const READS: usize = 8;
 
@@ -33,19 +39,25 @@ pub(super) enum SessionError {
     Slow,
     #[error("refused: {0}")]
     Refused(ErrorCode),
+    #[error("no device of an account here within {INTRODUCTION:?}")]
+    Stranger,
     #[error("the client does not read")]
     NotReading,
     #[error(transparent)]
     Stopped(#[from] Stopped),
 }
 
-/// Plain hello and Noise; bounded in time.
+/// Plain hello and Noise; bounded in time, waiting for one's turn included.
 pub(super) async fn handshake(
     stream: &mut TcpStream,
     shared: &Shared,
 ) -> Result<(Channel, Hash), SessionError> {
     let limit = Duration::from_secs(HANDSHAKE_SECONDS);
-    tokio::time::timeout(limit, shake(stream, shared)).await.map_err(|_| SessionError::Slow)?
+    let shaken = async {
+        let _turn = shared.handshakes.acquire().await.map_err(|_| Stopped)?;
+        shake(stream, shared).await
+    };
+    tokio::time::timeout(limit, shaken).await.map_err(|_| SessionError::Slow)?
 }
 
 async fn shake(stream: &mut TcpStream, shared: &Shared) -> Result<(Channel, Hash), SessionError> {
@@ -82,67 +94,91 @@ fn framed(message: &[u8]) -> Vec<u8> {
     [&(message.len() as u16).to_be_bytes(), message].concat()
 }
 
-/// Carries frames both ways until either side ends it.
-pub(super) async fn run(
-    id: SessionId,
-    mut stream: TcpStream,
-    mut channel: Channel,
-    outgoing: Arc<Outgoing>,
-    engine: &EngineHandle,
-) -> Result<(), SessionError> {
-    loop {
+/// One client's connection after its handshake.
+pub(super) struct Session {
+    pub(super) id: SessionId,
+    pub(super) stream: TcpStream,
+    pub(super) channel: Channel,
+    pub(super) outgoing: Arc<Outgoing>,
+    /// Its share of the engine's queue, in KiB of frames.
+    pub(super) share: Arc<Semaphore>,
+}
+
+impl Session {
+    /// Carries frames both ways until the other side is known as a device of an account here.
+    pub(super) async fn introduce(&mut self, engine: &EngineHandle) -> Result<bool, SessionError> {
+        let introduced = async {
+            while !self.outgoing.is_known() {
+                if !self.turn(engine).await? {
+                    return Ok(false);
+                }
+            }
+            Ok(true)
+        };
+        tokio::time::timeout(INTRODUCTION, introduced).await.map_err(|_| SessionError::Stranger)?
+    }
+
+    /// Carries frames both ways until either side ends it.
+    pub(super) async fn run(mut self, engine: &EngineHandle) -> Result<(), SessionError> {
+        while self.turn(engine).await? {}
+        Ok(())
+    }
+
+    /// Deals with whatever comes next. False at the end.
+    async fn turn(&mut self, engine: &EngineHandle) -> Result<bool, SessionError> {
         // Ordered: finish what we owe before taking more.
         tokio::select! {
             biased;
-            todo = outgoing.todo() => match todo {
-                Todo::Write(frames) => write(&mut stream, &mut channel, &frames).await?,
+            todo = self.outgoing.todo() => match todo {
+                Todo::Write(frames) => self.write(&frames).await.map(|()| true),
                 Todo::Close(frames) => {
-                    write(&mut stream, &mut channel, &frames).await?;
-                    return Ok(stream.shutdown().await?);
+                    self.write(&frames).await?;
+                    self.stream.shutdown().await?;
+                    Ok(false)
                 }
             },
-            ready = stream.readable() => {
+            ready = self.stream.readable() => {
                 ready?;
-                if !read(id, &stream, &mut channel, engine).await? {
-                    return Ok(());
-                }
+                self.read(engine).await
             }
         }
     }
-}
 
-async fn write(
-    stream: &mut TcpStream,
-    channel: &mut Channel,
-    frames: &[u8],
-) -> Result<(), SessionError> {
-    let mut wire = Vec::with_capacity(frames.len() + 64);
-    channel.seal(frames, &mut wire)?;
-    tokio::time::timeout(WRITE_TIMEOUT, stream.write_all(&wire))
-        .await
-        .map_err(|_| SessionError::NotReading)??;
-    Ok(())
-}
-
-/// Takes what has arrived; the buffer is borrowed for just as long. False at the end.
-async fn read(
-    id: SessionId,
-    stream: &TcpStream,
-    channel: &mut Channel,
-    engine: &EngineHandle,
-) -> Result<bool, SessionError> {
-    for _ in 0..READS {
-        let mut buffer = buffers::borrow();
-        match stream.try_read(&mut buffer) {
-            Ok(0) => return Ok(false),
-            Ok(length) => channel.receive(&buffer[..length])?,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(true),
-            Err(error) => return Err(error.into()),
-        }
-        drop(buffer);
-        while let Some(frame) = channel.next_frame()? {
-            engine.input(Input::Frame { session: id, frame }).await?;
-        }
+    async fn write(&mut self, frames: &[u8]) -> Result<(), SessionError> {
+        let mut wire = Vec::with_capacity(frames.len() + 64);
+        self.channel.seal(frames, &mut wire)?;
+        tokio::time::timeout(WRITE_TIMEOUT, self.stream.write_all(&wire))
+            .await
+            .map_err(|_| SessionError::NotReading)??;
+        Ok(())
     }
-    Ok(true)
+
+    /// Takes what has arrived; the buffer is borrowed for just as long. False at the end.
+    async fn read(&mut self, engine: &EngineHandle) -> Result<bool, SessionError> {
+        for _ in 0..READS {
+            let mut buffer = buffers::borrow();
+            match self.stream.try_read(&mut buffer) {
+                Ok(0) => return Ok(false),
+                Ok(length) => self.channel.receive(&buffer[..length])?,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(true),
+                Err(error) => return Err(error.into()),
+            }
+            drop(buffer);
+            while let Some(frame) = self.channel.next_frame()? {
+                let permit = self.share.clone().acquire_many_owned(weight(&frame)).await.ok();
+                engine.input(Input::Frame { session: self.id, frame }, permit).await?;
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// What a frame takes of its session's share of the queue: about its KiB, at least one.
+fn weight(frame: &Frame) -> u32 {
+    match frame {
+        Frame::Send(send) => 1 + (send.envelope.body.len() / 1024) as u32,
+        Frame::PrekeysPut(_) | Frame::TokensPut(_) | Frame::InvitesPut(_) => 32,
+        Frame::Register(_) => 8,
+        _ => 1,
+    }
 }

@@ -306,6 +306,7 @@ fn note(told: &mut Told, closed: &mut BTreeMap<SessionId, ErrorCode>, outputs: V
     for output in outputs {
         match output {
             Output::Frame { session, frame } => told.entry(session).or_default().push(frame),
+            Output::Known { .. } => {}
             Output::Close { session, code } => {
                 closed.insert(session, code);
             }

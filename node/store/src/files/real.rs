@@ -5,6 +5,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rustix::fs::FallocateFlags;
 
@@ -14,6 +15,8 @@ use super::{Files, JournalFile};
 #[derive(Debug, Clone)]
 pub struct RealFiles {
     dir: PathBuf,
+    /// Kept open, so that a process that is out of descriptors can still sync it.
+    handle: Arc<File>,
 }
 
 impl RealFiles {
@@ -25,7 +28,8 @@ impl RealFiles {
         if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
             sync_directory(parent)?;
         }
-        Ok(Self { dir })
+        let handle = Arc::new(File::open(&dir)?);
+        Ok(Self { dir, handle })
     }
 }
 
@@ -72,7 +76,7 @@ impl Files for RealFiles {
     }
 
     fn sync_dir(&self) -> io::Result<()> {
-        sync_directory(&self.dir)
+        self.handle.sync_all()
     }
 
     fn free(&self) -> io::Result<u64> {
