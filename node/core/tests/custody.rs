@@ -7,7 +7,7 @@ mod cluster;
 use cluster::{Cluster, stored, two_friends};
 use postroad_core::Config;
 use postroad_proto::error::ErrorCode;
-use postroad_proto::frame::{Ack, Frame, Ping};
+use postroad_proto::frame::{Ack, Frame, Ping, RecordsPut};
 use postroad_proto::receipt::{self, ReceiptKind};
 
 const PLENTY: u64 = 1 << 20;
@@ -251,4 +251,26 @@ fn sequence_numbers_are_never_used_twice() {
         world.power_loss(u64::from(round));
         world.start();
     }
+}
+
+#[test]
+fn what_one_device_has_acked_does_not_expire_even_after_a_restart() {
+    let mut world = Cluster::new();
+    let (alice, at_alice, mut bob, at_bob) = two_friends(&mut world);
+    bob.set_devices(2);
+    let (record, devices) = (Some(bob.record(2)), Some(bob.list()));
+    world.say(at_bob, RecordsPut { request: 1, record, devices });
+    world.send(at_alice, 1, alice.envelope(&bob, world.seconds() + 60, b"to both"));
+    world.credit(at_bob, 9, PLENTY);
+    let seq = world.pushes(at_bob)[0].seq;
+    world.say(at_bob, Ack { generation: 1, ranges: vec![(seq, seq)] });
+    world.turn();
+    world.kill();
+    world.wait(1000);
+    world.start();
+    world.turn();
+    assert_eq!(stored(world.store(), &bob, 2), 0, "the other copy is gone");
+    let at_alice = world.connect(&alice, 1);
+    world.credit(at_alice, 9, PLENTY);
+    assert!(world.notices(at_alice).is_empty(), "but it was delivered");
 }

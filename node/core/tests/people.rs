@@ -277,3 +277,103 @@ fn a_malformed_ack_or_frame_out_of_turn_closes_the_session() {
     assert_eq!(world.closed.get(&at_bob), Some(&ErrorCode::Malformed));
     assert_eq!(world.closed.get(&at_alice), Some(&ErrorCode::Malformed));
 }
+
+#[test]
+fn a_number_with_other_keys_is_another_device() {
+    let mut world = Cluster::new();
+    let (alice, at_alice, mut bob, at_bob) = two_friends(&mut world);
+    bob.set_devices(2);
+    let (record, devices) = (Some(bob.record(2)), Some(bob.list()));
+    world.say(at_bob, RecordsPut { request: 1, record, devices });
+    world.turn();
+    let second = world.connect(&bob, 2);
+    let envelope = alice.envelope(&bob, world.seconds() + 60, b"to both");
+    world.send(at_alice, 1, envelope.clone());
+    world.turn();
+    assert_eq!(world.accepted(at_alice).items[0].copies, 2);
+
+    bob.change_keys(2);
+    bob.set_devices(2);
+    let (record, devices) = (Some(bob.record(3)), Some(bob.list()));
+    world.say(at_bob, RecordsPut { request: 2, record, devices });
+    world.turn();
+    assert_eq!(world.closed.get(&second), Some(&ErrorCode::Denied), "the old key is out");
+    assert_eq!(stored(world.store(), &bob, 2), 0, "and its mail is not the new one's");
+}
+
+#[test]
+fn mail_that_was_dropped_with_its_device_is_judged_anew() {
+    let mut world = Cluster::new();
+    let (alice, at_alice, mut bob, at_bob) = two_friends(&mut world);
+    bob.set_devices(2);
+    let (record, devices) = (Some(bob.record(2)), Some(bob.list()));
+    world.say(at_bob, RecordsPut { request: 1, record, devices });
+    let mut envelope = alice.envelope(&bob, world.seconds() + 60, b"to the second");
+    envelope.routes[0].parcels[0].headers.remove(0);
+    world.send(at_alice, 1, envelope.clone());
+    world.turn();
+    world.accepted(at_alice);
+    bob.set_devices(1);
+    let (record, devices) = (Some(bob.record(3)), Some(bob.list()));
+    world.say(at_bob, RecordsPut { request: 2, record, devices });
+    world.send(at_alice, 2, envelope);
+    world.turn();
+    assert_eq!(world.refused(at_alice).code, ErrorCode::StaleDevices, "nobody holds it");
+}
+
+#[test]
+fn strangers_learn_no_handles_by_registering() {
+    let mut world = Cluster::new();
+    let alice = Persona::new(1, world.node(), world.network());
+    world.join(&alice);
+    world.config.registration = Registration::Invite;
+    world.kill();
+    world.start();
+    for name in [alice.name.clone(), "free".to_owned()] {
+        let mut stranger = Persona::new(2, world.node(), world.network());
+        stranger.name = name;
+        let session = world.connect_as(&stranger, 1);
+        world.say(session, stranger.hello(None));
+        world.say(session, stranger.register(None));
+        world.turn();
+        assert_eq!(world.done(session).code, Some(ErrorCode::InviteUnknown));
+        world.say(session, stranger.register(None));
+        world.say(session, stranger.register(None));
+        world.turn();
+        assert_eq!(world.closed.get(&session), Some(&ErrorCode::Rate), "three tries");
+    }
+}
+
+#[test]
+fn one_contact_cannot_use_up_the_one_time_keys() {
+    let mut world = Cluster::new();
+    let (alice, at_alice, bob, at_bob) = two_friends(&mut world);
+    world.say(at_bob, bob.prekeys_put(1, 1, 100));
+    world.turn();
+    let claim = |devices| {
+        let proof = Proof { token: Some(bob.token_for(&alice.account())), ..Proof::default() };
+        PrekeysClaim { request: 1, node: bob.home, account: bob.account(), devices, proof }
+    };
+    world.say(at_alice, claim(vec![1, 1, 1]));
+    world.turn();
+    assert_eq!(world.done(at_alice).code, Some(ErrorCode::Malformed));
+    for _ in 0..20 {
+        world.say(at_alice, claim(vec![1]));
+    }
+    world.turn();
+    let again = world.connect(&bob, 1);
+    assert_eq!(world.welcome(again).one_time_keys, 92);
+}
+
+#[test]
+fn all_that_is_staged_counts() {
+    let mut world = Cluster::new();
+    let (_, _, bob, at_bob) = two_friends(&mut world);
+    let contacts: Vec<_> = (0..200).map(|n| postroad_proto::ids::AccountId([n; 32])).collect();
+    world.say(at_bob, bob.tokens_put(&contacts));
+    let staged = world.core().staged_bytes();
+    assert!(staged > 200 * 100, "{staged}");
+    world.turn();
+    world.say(at_bob, bob.tokens_put(&contacts));
+    assert_eq!(world.core().staged_bytes(), 0, "the same again writes nothing");
+}

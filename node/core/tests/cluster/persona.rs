@@ -20,6 +20,8 @@ pub struct Persona {
     pub home: NodeId,
     pub network: Network,
     pub devices: u8,
+    /// The device, if any, that has other keys than at first.
+    changed: u8,
     /// Sequence number of its device list.
     pub edition: u64,
 }
@@ -34,6 +36,7 @@ impl Persona {
             home,
             network: network.clone(),
             devices: 1,
+            changed: 0,
             edition: 1,
         }
     }
@@ -44,6 +47,11 @@ impl Persona {
         self.edition += 1;
     }
 
+    /// Gives one device new keys.
+    pub fn change_keys(&mut self, device: u8) {
+        self.changed = device;
+    }
+
     pub fn account(&self) -> AccountId {
         AccountId(self.key.verifying_key().to_bytes())
     }
@@ -52,6 +60,7 @@ impl Persona {
     pub fn noise(&self, device: u8) -> Hash {
         let mut key = self.account().0;
         key[31] ^= device;
+        key[30] ^= u8::from(self.changed == device);
         Hash(key)
     }
 
