@@ -133,6 +133,20 @@ fn the_index_is_rebuilt_when_it_is_gone_or_damaged() {
 }
 
 #[test]
+fn a_store_without_its_key_is_not_given_to_another_node() {
+    let mut node = Node::start("");
+    assert!(node.terminate().success());
+    let (key, aside) = (node.dir().join("node.key"), node.dir().join("aside"));
+    std::fs::rename(&key, &aside).unwrap();
+    node.spawn(&node.dir().join("ready.json"));
+    assert_eq!(node.wait_for_end().code(), Some(1));
+    assert!(node.log().contains("restore the file"), "{}", node.log());
+    assert!(!key.exists(), "no new key was made");
+    std::fs::rename(&aside, &key).unwrap();
+    node.restart();
+}
+
+#[test]
 fn a_second_process_is_turned_away() {
     let node = Node::start("");
     let second = Command::new(program("posthoused"))

@@ -4,16 +4,20 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use postroad_client::connection::{Connection, Dial};
+use postroad_proto::SigningKey;
 use postroad_proto::error::ErrorCode;
-use postroad_proto::frame::{Ack, Credit, Frame, Hello, Ping, Register};
+use postroad_proto::frame::{Ack, Credit, Frame, Hello, Ping, Register, TokensPut};
 use postroad_proto::hello;
+use postroad_proto::ids::{AccountId, Hash};
 use postroad_proto::link::NodeLink;
 use postroad_proto::network::Network;
-use postroad_proto::noise::{Initiator, NoiseSecret};
+use postroad_proto::noise::{self, Initiator, NoiseSecret};
+use postroad_proto::record::{AccountRecord, Device, DeviceList, OLM_VERSION, RECORD_VERSION};
 use postroad_proto::signed::Signed;
+use postroad_proto::token::TokenEntry;
 use postroad_tests::{Node, Person, wait_for};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
@@ -213,4 +217,107 @@ async fn a_client_that_never_reads_is_hung_up_on() {
     };
     tokio::time::timeout(Duration::from_secs(60), flood).await.expect("an end to it");
     still_works(&node, &alice, &bob);
+}
+
+/// Makes an account on an open node whose client is this test.
+async fn member(node: &Node, key: u8) -> Connection {
+    let link: NodeLink = node.link().parse().unwrap();
+    let signing = SigningKey::from_bytes(&[key; 32]);
+    let account = AccountId(signing.verifying_key().to_bytes());
+    let noise = noise::public_key(&NoiseSecret([key; 32]));
+    let device = Device {
+        number: 1,
+        noise,
+        seal: noise,
+        olm_identity: noise,
+        olm_signing: noise,
+        olm_version: OLM_VERSION,
+        rights: 0,
+        added: 0,
+    };
+    let list = DeviceList {
+        version: RECORD_VERSION,
+        flags: 0,
+        account,
+        epoch: 0,
+        seq: 1,
+        devices: vec![device],
+    };
+    let devices = Signed::new(&list, &signing, &link.network).unwrap();
+    let record = AccountRecord {
+        version: RECORD_VERSION,
+        flags: 0,
+        account,
+        epoch: 0,
+        seq: 1,
+        previous: None,
+        home: link.node,
+        backups: vec![],
+        hints: vec![],
+        devices: devices.hash(),
+        lookup_key: None,
+        issued: 0,
+        expires: u64::MAX,
+        steward: None,
+    };
+    let record = Signed::new(&record, &signing, &link.network).unwrap();
+    let mut connection = stranger(node, key).await;
+    connection.send(hello_frame()).await.unwrap();
+    let register = Register { request: 1, invite: None, handle: None, record, devices };
+    connection.send(register).await.unwrap();
+    loop {
+        if let Frame::Done(done) = connection.recv().await.unwrap() {
+            assert_eq!(done.code, None, "{}", done.detail);
+            return connection;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_flood_of_state_ends_neither_the_node_nor_others_patience() {
+    let node = Node::start("[custody]\nregistration = \"open\"");
+    let mut flooder = member(&node, 5).await;
+    let mut other = member(&node, 6).await;
+    let entries = |round: u64| {
+        (0..256u64).map(move |n| TokenEntry {
+            hash: Hash::of(&n.to_be_bytes()),
+            label: [0; 8],
+            rate: 1 + round % 2,
+            byte_share: 0,
+            expires: 0,
+        })
+    };
+    let mut sent = 0;
+    let end = Instant::now() + Duration::from_secs(3);
+    let mut slowest = Duration::ZERO;
+    while Instant::now() < end {
+        let frames =
+            (0..40).map(|n| Frame::from(TokensPut { request: n, tokens: entries(n).collect() }));
+        flooder.send_all(frames).await.unwrap();
+        sent += 40;
+        let asked = Instant::now();
+        other.send(Ping { request: sent }).await.unwrap();
+        while !matches!(other.recv().await.unwrap(), Frame::Done(done) if done.request == sent) {}
+        slowest = slowest.max(asked.elapsed());
+        while let Ok(Ok(_)) = tokio::time::timeout(Duration::from_millis(1), flooder.recv()).await {
+        }
+    }
+    println!("{sent} frames of 256 tokens; the slowest ping of another took {slowest:?}");
+    assert!(slowest < Duration::from_secs(5));
+    assert_eq!(node.postroad(&["status"])["verdict"], "ok");
+}
+
+#[tokio::test]
+async fn strangers_that_say_nothing_have_to_go() {
+    let node = Node::start("");
+    let before = open_sockets(&node);
+    let mut silent = Vec::new();
+    for key in 10..40 {
+        silent.push(stranger(&node, key).await);
+    }
+    assert!(open_sockets(&node) > before);
+    let gone = tokio::task::spawn_blocking(move || {
+        wait_for("the node to hang up on them", || (open_sockets(&node) <= before).then_some(()));
+    });
+    gone.await.unwrap();
 }

@@ -207,7 +207,7 @@ fn who_is_blocked_is_blocked_at_once() {
     assert_eq!(bob.inbox(), ["hello"]);
     bob.ok(&["contact", "block", "alice"]);
     let ran = alice.run(&["send", "bob", "are you there?"]);
-    assert_eq!((ran.code, ran.json["state"].as_str()), (1, Some("failed")), "{}", ran.stderr);
+    assert_eq!((ran.code, ran.json["state"].as_str()), (6, Some("failed")), "{}", ran.stderr);
     assert!(bob.inbox().is_empty());
     let why = alice.ok(&["why", ran.json["id"].as_str().unwrap()]);
     assert!(why["waiting"].is_null() && why["reason"].is_string(), "{why}");
