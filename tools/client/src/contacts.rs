@@ -20,6 +20,7 @@ use crate::db::{blob, bool_of, int, unsigned};
 use crate::error::{Error, Result, StorageError};
 use crate::events::{self, Event};
 use crate::identity::{self, Identity};
+use crate::outbox::NOT_TAKEN;
 
 /// How far acquaintance has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -238,7 +239,10 @@ pub(crate) fn note_failure(
         params![
             account.0,
             settled.then_some(int(code.number())),
-            format!("{code}: {detail}"),
+            match code {
+                ErrorCode::Denied => format!("{code}: {NOT_TAKEN}"),
+                _ => format!("{code}: {detail}"),
+            },
             int(next_try)
         ],
     )?;

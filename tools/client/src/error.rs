@@ -1,6 +1,7 @@
 //! What can go wrong in the SDK, as callers tell it apart.
 
-use std::path::PathBuf;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 
 use postroad_proto::codec::CodecError;
 use postroad_proto::error::ErrorCode;
@@ -33,6 +34,12 @@ pub enum Error {
         /// Seconds to wait before asking again; 0 when that makes no difference.
         retry_after: u64,
     },
+    /// The home does not know this device.
+    #[error(
+        "the node has no account for this device any more (deleted by its operator, or the node \
+         lost its data)"
+    )]
+    NoAccount,
     /// A record, link or key from somebody else does not hold.
     #[error("{what}: {why}")]
     Untrusted {
@@ -118,11 +125,19 @@ impl Error {
 }
 
 /// Why the local database failed.
+///
+/// A full disk and one that cannot be written are no damage: nothing that was stored is lost.
 #[derive(Debug, thiserror::Error)]
 pub enum StorageError {
     /// No room for what was to be written; what was stored before is safe.
     #[error("the disk is full")]
     Full,
+    /// The profile lies where nothing can be written.
+    #[error("the profile {0} cannot be written")]
+    ReadOnly(PathBuf),
+    /// There is a key but no database beside it.
+    #[error("the database {0} is missing, but the key beside it is there")]
+    Missing(PathBuf),
     /// The file is damaged.
     #[error("the database {0} is damaged")]
     Corrupt(PathBuf),
@@ -159,6 +174,19 @@ pub enum StorageError {
     Sqlite(rusqlite::Error),
 }
 
+impl StorageError {
+    /// What the system said about a file of the profile.
+    pub(crate) fn io(path: &Path, source: std::io::Error) -> Self {
+        match source.kind() {
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Self::Full,
+            ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied => {
+                Self::ReadOnly(path.parent().unwrap_or(path).to_owned())
+            }
+            _ => Self::Io { path: path.to_owned(), source },
+        }
+    }
+}
+
 impl From<rusqlite::Error> for StorageError {
     fn from(error: rusqlite::Error) -> Self {
         use rusqlite::ffi::ErrorCode as Sqlite;
@@ -166,6 +194,9 @@ impl From<rusqlite::Error> for StorageError {
             Some(Sqlite::DiskFull) => Self::Full,
             Some(Sqlite::DatabaseCorrupt | Sqlite::NotADatabase) => {
                 Self::Corrupt(PathBuf::from("of this profile"))
+            }
+            Some(Sqlite::ReadOnly | Sqlite::PermissionDenied) => {
+                Self::ReadOnly(PathBuf::from("of this account"))
             }
             Some(Sqlite::DatabaseBusy | Sqlite::DatabaseLocked) => Self::Busy,
             _ => Self::Sqlite(error),
@@ -205,6 +236,9 @@ pub enum ConnectionError {
     /// The node answered something else than the protocol says.
     #[error("the node broke the protocol: {0}")]
     Protocol(String),
+    /// Another process on this profile asked for the connection.
+    #[error("another command needs the connection for a moment")]
+    Yielded,
     /// The operating system.
     #[error("connection: {0}")]
     Io(String),

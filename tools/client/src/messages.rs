@@ -9,6 +9,8 @@ use crate::conversations;
 use crate::db::{blob, bool_of, int, unsigned};
 use crate::error::{Error, Result, StorageError};
 use crate::events::{self, Event};
+use crate::outbox;
+use crate::settings;
 use crate::state::State;
 use crate::steps::{self, Step};
 
@@ -80,7 +82,7 @@ impl Message {
 /// Which messages are wanted.
 #[derive(Debug, Clone, Default)]
 pub struct Query {
-    /// Of one contact only.
+    /// Of one contact only. Without it, those who are blocked are left out.
     pub contact: Option<AccountId>,
     /// Not shown before, and not ours.
     pub unshown: bool,
@@ -99,7 +101,7 @@ pub(crate) fn list(tx: &Transaction<'_>, query: &Query) -> Result<Vec<Message>> 
     let mut sql = format!(
         "SELECT message.*, contact.account AS with_account, contact.name AS with_name
          FROM message JOIN contact USING (chat)
-         WHERE kind NOT IN {HIDDEN} AND contact.blocked = 0 AND row > ?"
+         WHERE kind NOT IN {HIDDEN} AND row > ?"
     );
     let mut values = vec![Value::Integer(query.after)];
     if query.unshown {
@@ -108,9 +110,13 @@ pub(crate) fn list(tx: &Transaction<'_>, query: &Query) -> Result<Vec<Message>> 
     if !query.requests {
         sql.push_str(" AND NOT (contact.phase = 4 AND outgoing = 0)");
     }
-    if let Some(account) = &query.contact {
-        sql.push_str(" AND contact.account = ?");
-        values.push(Value::Blob(account.0.to_vec()));
+    match &query.contact {
+        Some(account) => {
+            sql.push_str(" AND contact.account = ?");
+            values.push(Value::Blob(account.0.to_vec()));
+        }
+        // What was exchanged with somebody before they were blocked is there for who asks for it.
+        None => sql.push_str(" AND contact.blocked = 0"),
     }
     if let Some(search) = &query.search {
         sql.push_str(" AND text LIKE ? ESCAPE '\\'");
@@ -162,8 +168,23 @@ impl Found {
             self.message.missing_before =
                 conversations::missing_before(tx, &self.chat, sender, seq)?;
         }
+        if self.message.outgoing && self.message.state == State::Queued {
+            self.message.reason = queued_reason(tx, self.message.row, self.message.reason)?;
+        }
         Ok(self.message)
     }
+}
+
+/// Why a message is still here: what it waits behind, what was noted for it, or that there is no
+/// connection.
+fn queued_reason(tx: &Transaction<'_>, row: i64, own: String) -> Result<String> {
+    if let Some((_, ahead)) = outbox::ahead(tx, row)? {
+        return Ok(ahead);
+    }
+    if !own.is_empty() {
+        return Ok(own);
+    }
+    Ok(settings::text(tx, settings::OFFLINE)?.unwrap_or_default())
 }
 
 fn from_row(row: &Row<'_>) -> Result<Found> {

@@ -4,7 +4,7 @@ mod offer;
 mod seal;
 mod settle;
 
-pub(crate) use offer::{Offer, offers, reoffer_all};
+pub(crate) use offer::{Offer, ahead, is_due, offers, reoffer_all, retry_contact, retry_soon};
 pub(crate) use seal::{request_limit, seal_waiting};
 pub(crate) use settle::{Refusal, apply_receipt, cancel, expire, give_up, refuse, unanswered};
 
@@ -30,6 +30,10 @@ pub(crate) const DEADLINE: u64 = 30 * 86_400;
 /// Why a message has not left this device, as `why` says it.
 pub(crate) const NO_KEYS: &str = "keys not fetched yet";
 pub(crate) const NOT_ACCEPTED: &str = "not accepted yet";
+
+/// What a node's DENIED means for a message or for a contact's keys: it does not say which.
+pub(crate) const NOT_TAKEN: &str =
+    "the contact does not take your messages (blocked, or the account is gone)";
 
 /// Stores what is to be sent, before anything else is tried with it.
 pub(crate) fn queue(

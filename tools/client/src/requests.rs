@@ -52,6 +52,9 @@ pub(crate) fn introduce(
 }
 
 fn asking(contact: &Contact) -> Result<()> {
+    if contact.blocked {
+        return Err(Error::Blocked(contact.name.clone()));
+    }
     if contact.phase == Phase::Asking {
         return Ok(());
     }
@@ -93,7 +96,32 @@ pub(crate) fn ignore(tx: &Transaction<'_>, contact: &Contact) -> Result<()> {
     Ok(())
 }
 
-/// Nothing of theirs is taken any more, and nothing of ours goes to them.
+/// What they send is taken again, and they get our card with another token: the old ones were
+/// dropped for good.
+pub(crate) fn unblock(
+    tx: &Transaction<'_>,
+    vault: &Vault,
+    own: &Identity,
+    contact: &Contact,
+    now: Millis,
+) -> Result<()> {
+    if !contact.blocked {
+        return Ok(());
+    }
+    tx.execute(
+        "UPDATE contact SET blocked = 0, token_number = token_number + 1, token_registered = 0,
+         card_known = 0 WHERE account = ?1",
+        [contact.account.0],
+    )?;
+    let contact = contacts::get(tx, &contact.account)?;
+    if contact.phase == Phase::Ready {
+        introduce(tx, vault, own, &contact, now)?;
+    }
+    events::record(tx, now, &Event::Contact { account: contact.account })
+}
+
+/// Nothing of theirs is taken any more, and nothing of ours goes to them. What nodes have already
+/// stays as it is: it is out of our hands.
 pub(crate) fn block(
     tx: &Transaction<'_>,
     own: &Identity,

@@ -10,6 +10,12 @@ pub(crate) const RECEIPTS: &str = "receipts";
 pub(crate) const LOOKUPS: &str = "lookups";
 /// Why there was no connection the last time.
 pub(crate) const OFFLINE: &str = "offline";
+/// How often other processes asked the one that has the connection to come into step, and how many
+/// of these it has answered.
+pub(crate) const SYNC_ASKED: &str = "sync asked";
+pub(crate) const SYNC_DONE: &str = "sync done";
+/// How often it was asked to let another process have the connection.
+pub(crate) const YIELD: &str = "yield";
 
 /// A switch; on unless it was turned off.
 pub(crate) fn is_on(tx: &Transaction<'_>, key: &str) -> Result<bool> {
@@ -31,6 +37,11 @@ pub(crate) fn turn(tx: &Transaction<'_>, key: &str, on: bool) -> Result<bool> {
 pub(crate) fn text(tx: &Transaction<'_>, key: &str) -> Result<Option<String>> {
     let mut query = tx.prepare_cached("SELECT value FROM setting WHERE key = ?1")?;
     Ok(query.query_row([key], |row| row.get(0)).optional()?)
+}
+
+/// A counter; 0 at first.
+pub(crate) fn number(tx: &Transaction<'_>, key: &str) -> Result<u64> {
+    Ok(text(tx, key)?.and_then(|value| value.parse().ok()).unwrap_or(0))
 }
 
 pub(crate) fn set_text(tx: &Transaction<'_>, key: &str, value: &str) -> Result<()> {

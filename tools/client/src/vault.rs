@@ -29,7 +29,7 @@ impl core::fmt::Debug for Vault {
 impl Vault {
     /// Reads the key file. Makes one when `fresh`: while the database holds no secret yet.
     pub(crate) fn open(path: &Path, fresh: bool) -> Result<Self, StorageError> {
-        let io = |source| StorageError::Io { path: path.to_owned(), source };
+        let io = |source| StorageError::io(path, source);
         match fs::read(path) {
             Ok(bytes) => {
                 let bytes = Zeroizing::new(bytes);

@@ -26,7 +26,8 @@ struct Stats {
 struct Mailbox {
     account: String,
     handle: Option<String>,
-    device: String,
+    /// A number, unique within the account.
+    device: Value,
     messages: u64,
     bytes: u64,
     oldest_s: Option<u64>,
@@ -50,7 +51,7 @@ impl Row for Mailbox {
     fn cells(&self) -> Vec<String> {
         vec![
             or_dash(self.handle.as_deref()),
-            self.device.clone(),
+            inline(&self.device),
             self.messages.to_string(),
             human_bytes(self.bytes),
             seconds(self.oldest_s),
@@ -178,9 +179,9 @@ mod tests {
         assert_eq!(row.cells().len(), Waiting::COLUMNS.len());
         assert_eq!(serde_json::to_value(&row).unwrap(), value);
         let row: Mailbox = serde_json::from_value(json!({"account": "a", "handle": null,
-            "device": "d", "messages": 0, "bytes": 0, "oldest_s": null, "connected": true}))
+            "device": 1, "messages": 0, "bytes": 0, "oldest_s": null, "connected": true}))
         .unwrap();
-        assert_eq!(row.cells(), ["-", "d", "0", "0B", "-", "yes", "a"]);
+        assert_eq!(row.cells(), ["-", "1", "0", "0B", "-", "yes", "a"]);
         assert_eq!(row.cells().len(), Mailbox::COLUMNS.len());
     }
 }

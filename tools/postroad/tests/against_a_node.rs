@@ -171,9 +171,33 @@ fn a_user_is_deleted_only_when_that_is_sure() {
 }
 
 #[test]
+fn mailboxes_are_read_as_the_node_writes_them() {
+    let mailbox = json!({"account": "a", "handle": "bob@road.example", "device": 1, "messages": 3,
+        "bytes": 1536, "oldest_s": 9, "connected": true});
+    let trace = json!({"account": "a", "handle": "bob@road.example", "home": "n", "backups": [],
+        "route": [{"node": "n", "via": "local"}], "mailboxes": [mailbox.clone()],
+        "reachable": true, "reason": "homed here, every device is connected"});
+    let list = json!([mailbox]);
+    let node = StandIn::json(&[
+        (200, list.clone()),
+        (200, list.clone()),
+        (200, trace.clone()),
+        (200, trace.clone()),
+    ]);
+    let table = node.run(&["mailbox", "ls"]);
+    assert!(table.status.success(), "{}", text(&table.stderr));
+    assert!(text(&table.stdout).contains("bob@road.example"), "{}", text(&table.stdout));
+    let json = node.run(&["--json", "mailbox", "ls"]);
+    assert_eq!(serde_json::from_slice::<Value>(&json.stdout).unwrap(), list);
+    assert!(node.run(&["trace", "bob"]).status.success());
+    let json = node.run(&["--json", "trace", "bob"]);
+    assert_eq!(serde_json::from_slice::<Value>(&json.stdout).unwrap(), trace);
+}
+
+#[test]
 fn hostile_names_reach_the_terminal_harmless() {
     let mailbox = json!([{"account": "a", "handle": "\u{1b}]0;x\u{7}bob\u{202e}\nadmin",
-        "device": "d", "messages": 1, "bytes": 1, "oldest_s": null, "connected": false}]);
+        "device": 1, "messages": 1, "bytes": 1, "oldest_s": null, "connected": false}]);
     let node = StandIn::json(&[(200, mailbox.clone()), (200, mailbox.clone())]);
     let table = node.run(&["mailbox", "ls"]);
     assert_eq!(text(&table.stdout).lines().count(), 2);

@@ -41,7 +41,7 @@ pub(crate) enum Command {
     Whoami(Whoami),
     /// List conversations
     Chats,
-    /// Add, list, invite, rename and block contacts
+    /// Add, list, invite, rename, block and unblock contacts
     #[command(subcommand)]
     Contact(Contact),
     /// List, accept, ignore and block people who ask to write to you
@@ -122,6 +122,11 @@ pub(crate) enum Contact {
     },
     /// Take nothing more from a contact
     Block {
+        /// Name, handle or id
+        contact: String,
+    },
+    /// Take a blocked contact back
+    Unblock {
         /// Name, handle or id
         contact: String,
     },

@@ -18,7 +18,7 @@ pub(crate) fn explain(error: Error) -> CliError {
         ),
         Error::NotFound { what, .. } => {
             let hint = match *what {
-                "message" => "pouch read CHAT shows the ids of messages",
+                "message" => "pouch --json read CHAT and pouch -o wide read CHAT show ids",
                 "request of" => "pouch requests lists who asks",
                 "node" => "only handles at your own node can be looked up; ask for a contact link",
                 "invite of that" => "pouch contact invites lists your links",
@@ -40,7 +40,7 @@ pub(crate) fn explain(error: Error) -> CliError {
             Exit::Denied,
             "blocked",
             message,
-            format!("pouch contact add LINK takes {name:?} back"),
+            format!("pouch contact unblock {name:?} takes them back"),
         ),
         Error::Unanswered(name) => CliError::new(
             Exit::Denied,
@@ -52,6 +52,12 @@ pub(crate) fn explain(error: Error) -> CliError {
         Error::WrongNetwork { .. } => {
             CliError::failed("wrong_network", message, "use a profile of that network")
         }
+        Error::NoAccount => CliError::new(
+            Exit::Denied,
+            "no_account",
+            message,
+            "ask the operator; pouch --profile NAME join LINK makes another account",
+        ),
         Error::Untrusted { .. } => CliError::failed(
             "untrusted",
             message,
@@ -103,6 +109,7 @@ fn refused(code: ErrorCode, message: String) -> CliError {
 fn unreachable(error: &ConnectionError, message: String) -> CliError {
     let hint = match error {
         ConnectionError::Noise(_) => "somebody else answers at that address; check the link",
+        ConnectionError::Yielded => "the same command again",
         ConnectionError::TurnedAway(_) => "check that the link is of this network",
         _ => "is the node running, and this machine online? then the same command again",
     };
@@ -112,6 +119,14 @@ fn unreachable(error: &ConnectionError, message: String) -> CliError {
 fn stored(error: &StorageError, message: String) -> CliError {
     let (word, hint) = match error {
         StorageError::Full => ("disk_full", "make room; nothing that was stored is lost"),
+        StorageError::ReadOnly(_) => (
+            "read_only",
+            "make it writable; chats, read, whoami, why and contact ls work without that",
+        ),
+        StorageError::Missing(_) => (
+            "missing",
+            "restore it from a backup; to begin anew move the profile's directory away first",
+        ),
         StorageError::Corrupt(_) => ("corrupt", "restore the profile's directory from a backup"),
         StorageError::Newer { .. } => ("newer", "update pouch"),
         StorageError::Busy => ("locked", "another program keeps the profile busy; try again"),
@@ -120,7 +135,7 @@ fn stored(error: &StorageError, message: String) -> CliError {
         }
         StorageError::Io { .. } => ("io", "check the rights of the profile's directory"),
         StorageError::Value(_) | StorageError::Sqlite(_) => {
-            ("storage", "restore the profile's directory from a backup, or report a bug")
+            ("storage", "try again; look at the disk with dmesg and df, or report a bug")
         }
     };
     CliError::failed(word, message, hint)

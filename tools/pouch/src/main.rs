@@ -30,12 +30,27 @@ fn start(pouch: Pouch) -> Result<(), CliError> {
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|e| CliError::io("cannot start", &e, "try again"))?;
-    runtime.block_on(async {
+    let result = runtime.block_on(async {
+        // It has an object to print even then, and ends by itself.
+        if let Command::Send(args) = &pouch.command {
+            return cmd::send(&pouch.profile, args, &printer).await;
+        }
         tokio::select! {
             result = cmd::run(&pouch, &printer) => result,
-            _ = tokio::signal::ctrl_c() => Err(interrupted()),
+            () = interrupt() => Err(interrupted()),
         }
-    })
+    });
+    // Somebody may still be reading standard input, for ever.
+    runtime.shutdown_background();
+    result
+}
+
+/// Until the user interrupts.
+async fn interrupt() {
+    // Where no handler can be had, the system ends the program.
+    if tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending::<()>().await;
+    }
 }
 
 fn interrupted() -> CliError {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use postroad_cli::{CliError, Printer, data_root, safe};
-use postroad_client::{Client, Error, Synced};
+use postroad_client::{Client, Error, StorageError, Synced};
 
 use crate::args::ProfileArgs;
 use crate::error::explain;
@@ -12,19 +12,36 @@ use crate::error::explain;
 /// Longest time a command's sync may take: a node that answers slowly must not hang it.
 const SYNC: Duration = Duration::from_secs(8);
 
-/// Opens the profile of a command that needs an account.
-pub(crate) async fn open(args: &ProfileArgs, printer: &Printer) -> Result<Client, CliError> {
+/// Opens the profile of a command that needs an account. One that `reads` alone also works where
+/// nothing can be written.
+pub(crate) async fn open(
+    args: &ProfileArgs,
+    reads: bool,
+    printer: &Printer,
+) -> Result<Client, CliError> {
     let directory = directory(args)?;
     if !directory.is_dir() {
         return Err(explain(Error::NotJoined));
     }
-    let mut client = open_any(args, printer).await?;
+    let mut client = match open_any(args, printer).await {
+        Err(error) if reads && matches!(error.code, "read_only" | "disk_full") => {
+            // What cannot be written can perhaps be read; else the first error says why.
+            let client = Client::open_read_only(&directory).map_err(|_| error.clone())?;
+            printer.warn(&format!("warning: {}; showing what is here", safe(&error.message)));
+            client
+        }
+        opened => opened?,
+    };
     if client.is_joined().map_err(explain)? { Ok(client) } else { Err(explain(Error::NotJoined)) }
 }
 
 /// Opens a profile, or makes it. Commands on one profile take turns.
 pub(crate) async fn open_any(args: &ProfileArgs, printer: &Printer) -> Result<Client, CliError> {
     let mut client = Client::open(&directory(args)?).map_err(explain)?;
+    for path in client.repaired() {
+        let path = path.display().to_string();
+        printer.warn(&format!("warning: others could read {}; mended", safe(&path)));
+    }
     let waits = || printer.progress("another command on this profile is at work; waiting");
     client.lock(waits).await.map_err(explain)?;
     Ok(client)
@@ -55,16 +72,25 @@ pub(crate) async fn sync_within(
     printer: &Printer,
     within: Duration,
 ) -> Result<bool, CliError> {
+    if client.is_read_only() {
+        return Ok(false);
+    }
     let synced = tokio::time::timeout(within, client.sync()).await;
     match synced {
-        Ok(Ok(Synced::Online)) => Ok(true),
+        Ok(Ok(Synced::Online | Synced::Shared)) => Ok(true),
         Ok(Ok(Synced::Offline(error))) => {
             printer.hint(&format!("offline: {}", safe(&error.to_string())));
             Ok(false)
         }
-        Ok(Err(error @ Error::Refused { .. })) => {
+        Ok(Err(error @ (Error::Refused { .. } | Error::NoAccount))) => {
             // The home refuses this device: what is here can still be read and written.
             printer.warn(&format!("warning: {}", safe(&error.to_string())));
+            Ok(false)
+        }
+        Ok(Err(error @ Error::Storage(StorageError::Full | StorageError::ReadOnly(_)))) => {
+            // Nothing was taken from the node, so nothing is lost; what is here can be read.
+            client.disconnect();
+            printer.warn(&format!("warning: {}", explain(error).render(false)));
             Ok(false)
         }
         Ok(Err(error)) => Err(explain(error)),

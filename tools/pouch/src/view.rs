@@ -21,6 +21,9 @@ pub(crate) struct MessageRow {
     missing_before: u64,
     #[serde(skip_serializing_if = "String::is_empty")]
     reason: String,
+    /// Only there when it is so.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) blocked: bool,
 }
 
 impl From<&Message> for MessageRow {
@@ -36,6 +39,7 @@ impl From<&Message> for MessageRow {
             state: message.state.to_string(),
             missing_before: message.missing_before,
             reason: message.reason.clone(),
+            blocked: false,
         }
     }
 }
@@ -77,7 +81,7 @@ pub(crate) struct ContactRow {
     verified: bool,
     handle: Option<String>,
     blocked: bool,
-    state: &'static str,
+    pub(crate) state: &'static str,
     node: String,
     reason: Option<String>,
 }
@@ -149,6 +153,8 @@ pub(crate) struct WaitingRow {
     pub(crate) since: String,
     pub(crate) reason: String,
     pub(crate) next_try: Option<String>,
+    /// What has to happen so that it is tried again, when nothing here does it by itself.
+    pub(crate) hint: Option<&'static str>,
 }
 
 impl From<&WaitsFor> for WaitingRow {
@@ -158,6 +164,8 @@ impl From<&WaitsFor> for WaitingRow {
             since: rfc3339_ms(waiting.since),
             reason: waiting.reason.clone(),
             next_try: waiting.next_try.map(rfc3339_ms),
+            hint: (waiting.at == "this device" && waiting.next_try.is_none())
+                .then_some("when a pouch command or pouch watch runs"),
         }
     }
 }
@@ -168,6 +176,7 @@ pub(crate) struct ChatRow {
     pub(crate) chat: String,
     pub(crate) account: String,
     pub(crate) unread: usize,
+    pub(crate) blocked: bool,
     pub(crate) last_at: Option<String>,
     pub(crate) last_text: Option<String>,
     #[serde(skip)]
@@ -186,7 +195,7 @@ impl Row for ChatRow {
     fn cells(&self) -> Vec<String> {
         let now = now_ms();
         vec![
-            self.chat.clone(),
+            if self.blocked { format!("{} (blocked)", self.chat) } else { self.chat.clone() },
             self.unread.to_string(),
             self.last_ms.map(|at| ago(at, now)).unwrap_or_default(),
             self.last_text.clone().unwrap_or_default(),

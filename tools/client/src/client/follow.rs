@@ -5,12 +5,16 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::Client;
-use crate::error::{Error, Result};
+use crate::error::{ConnectionError, Error, Result};
 use crate::events::{self, Event};
+use crate::outbox;
+use crate::settings;
 use crate::sync::Synced;
 
 /// How often the database is asked whether another process wrote to it.
-const POLL: Duration = Duration::from_millis(250);
+const POLL: Duration = Duration::from_millis(100);
+/// How long the process that has the connection may take to give it up.
+const TAKE_OVER: Duration = Duration::from_secs(4);
 /// How often an idle connection is asked whether it is still there.
 const KEEPALIVE: Duration = Duration::from_secs(45);
 
@@ -23,6 +27,10 @@ pub(crate) struct Follow {
     retry_at: Option<Instant>,
     /// When the connection was last heard from.
     heard: Option<Instant>,
+    /// Requests for the connection that were there when it was last looked.
+    yielded: Option<u64>,
+    /// Why the connection was lost.
+    why: Option<String>,
 }
 
 impl Client {
@@ -36,6 +44,9 @@ impl Client {
         let until = Instant::now() + within;
         if self.online.is_none() {
             return self.reconnect(until).await;
+        }
+        if self.is_to_yield()? {
+            return self.lost(ConnectionError::Yielded.into());
         }
         let heard = *self.follow.heard.get_or_insert_with(Instant::now);
         let is_silent = heard.elapsed() > KEEPALIVE;
@@ -52,10 +63,14 @@ impl Client {
             return Ok(());
         }
         self.follow.heard = Some(Instant::now());
-        let worked = match self.take_and_work(came || is_silent).await {
+        let asked = self.asked_sync()?;
+        let worked = match self.take_and_work(came || is_silent || asked.is_some()).await {
             Ok(()) => Ok(()),
             Err(error) => self.lost(error),
         };
+        if let (Some(asked), true) = (asked, self.online.is_some()) {
+            self.answer_sync(asked)?;
+        }
         // What we wrote ourselves is no news.
         self.follow.seen = Some(self.db.data_version()?);
         worked
@@ -74,6 +89,12 @@ impl Client {
             sleep(POLL.min(at.min(until).saturating_duration_since(now))).await;
             return Ok(());
         }
+        if self.is_shared()? {
+            // That process does the work; what it did shows in the database.
+            self.follow.why = None;
+            sleep(POLL.min(until.saturating_duration_since(now))).await;
+            return Ok(());
+        }
         // Another command on this profile may be connected: it has its turn first.
         let left = until.saturating_duration_since(now);
         match timeout(left, self.profile.lock(|| ())).await {
@@ -84,23 +105,40 @@ impl Client {
         self.profile.unlock()?;
         match synced {
             Ok(Synced::Online) => {
-                self.backoff.reset();
-                self.follow.retry_at = None;
-                self.follow.heard = Some(Instant::now());
+                self.connected();
                 Ok(())
             }
+            Ok(Synced::Shared) => Ok(()),
             Ok(Synced::Offline(error)) => self.lost(error.into()),
             Err(error) => self.lost(error),
         }
     }
 
+    fn connected(&mut self) {
+        self.backoff.reset();
+        self.follow.retry_at = None;
+        self.follow.yielded = None;
+        self.follow.why = None;
+        self.follow.heard = Some(Instant::now());
+    }
+
+    /// Whether another process has asked for the connection since this one has it.
+    fn is_to_yield(&mut self) -> Result<bool> {
+        let asked = self.db.read(|tx| settings::number(tx, settings::YIELD))?;
+        Ok(self.follow.yielded.replace(asked).is_some_and(|before| before != asked))
+    }
+
     /// A lost connection is tried again later, and so is a node that refuses this device: it may
     /// come to its senses. Anything else is the caller's.
     fn lost(&mut self, error: Error) -> Result<()> {
-        self.online = None;
+        self.disconnect();
+        // Who asked meanwhile asked somebody else.
+        self.follow.yielded = None;
         match error {
-            Error::Connection(_) | Error::Refused { .. } => {
+            Error::Connection(_) | Error::Refused { .. } | Error::NoAccount => {
                 tracing::debug!(%error, "no connection");
+                self.note_offline(&error.to_string())?;
+                self.follow.why = Some(error.to_string());
                 self.follow.retry_at = Some(Instant::now() + self.backoff.next_wait());
                 Ok(())
             }
@@ -111,15 +149,16 @@ impl Client {
     /// Whether something that was put off is due.
     fn is_due(&mut self) -> Result<bool> {
         let now = crate::clock::now();
-        let now = i64::try_from(now).unwrap_or(i64::MAX);
         self.db.read(|tx| {
+            if outbox::is_due(tx, now)? {
+                return Ok(true);
+            }
             Ok(tx.query_row(
-                "SELECT EXISTS (SELECT 1 FROM outbox WHERE offer = 1 AND next_try <= ?1)
-                 OR EXISTS (SELECT 1 FROM contact JOIN outbox ON contact = account
+                "SELECT EXISTS (SELECT 1 FROM contact JOIN outbox ON contact = account
                             WHERE envelope IS NULL AND contact.next_try BETWEEN 1 AND ?1)
                  OR EXISTS (SELECT 1 FROM outbox JOIN message ON row = message
                             WHERE deadline <= ?1 / 1000)",
-                [now],
+                [i64::try_from(now).unwrap_or(i64::MAX)],
                 |row| row.get(0),
             )?)
         })
@@ -142,13 +181,69 @@ impl Client {
         self.db.read(|tx| events::since(tx, after))
     }
 
-    /// Ends the connection, if there is one.
+    /// Ends the connection, if there is one; another process may connect then.
     pub fn disconnect(&mut self) {
         self.online = None;
+        // A lock that cannot be given back ends with the process at the latest.
+        if let Err(error) = self.profile.disown_connection() {
+            tracing::warn!(%error, "the connection's lock was not given back");
+        }
     }
 
-    /// Whether there is a connection now.
+    /// Whether this process goes on trying what was put off.
+    pub(crate) fn is_followed(&self) -> bool {
+        self.follow.seen.is_some()
+    }
+
+    /// Whether this process has a connection now.
     pub fn is_online(&self) -> bool {
         self.online.is_some()
+    }
+
+    /// Whether another process on this profile has a connection and does the work.
+    ///
+    /// # Errors
+    /// [`crate::Error::Storage`].
+    pub fn is_shared(&self) -> Result<bool> {
+        if self.online.is_some() || self.profile.own_connection()? {
+            if self.online.is_none() {
+                self.profile.disown_connection()?;
+            }
+            return Ok(false);
+        }
+        Ok(true)
+    }
+
+    /// Why there is no connection, as [`Self::step`] or [`Self::sync`] found.
+    ///
+    /// # Errors
+    /// [`crate::Error::Storage`].
+    pub fn offline_reason(&mut self) -> Result<Option<String>> {
+        if let Some(why) = &self.follow.why {
+            return Ok(Some(why.clone()));
+        }
+        let noted = self.db.read(|tx| settings::text(tx, settings::OFFLINE))?;
+        let gone = "the process that had the connection gave it up";
+        Ok(noted.filter(|why| !why.is_empty()).or_else(|| Some(gone.to_owned())))
+    }
+
+    /// Makes sure that this process may connect: one that has the connection gives it up, and
+    /// comes back to it later. For what must be asked of the home directly.
+    ///
+    /// # Errors
+    /// [`crate::Error::Storage`].
+    pub async fn take_over(&mut self) -> Result<()> {
+        if self.own_connection()? {
+            return Ok(());
+        }
+        self.db.write(|tx| {
+            let asked = settings::number(tx, settings::YIELD)? + 1;
+            settings::set_text(tx, settings::YIELD, &asked.to_string())
+        })?;
+        let until = Instant::now() + TAKE_OVER;
+        while Instant::now() < until && !self.own_connection()? {
+            sleep(POLL / 4).await;
+        }
+        Ok(())
     }
 }

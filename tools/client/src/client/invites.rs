@@ -63,17 +63,21 @@ impl Client {
         })
     }
 
-    /// Takes a link of one's own back; the home learns of it with the next sync.
+    /// Takes a link of one's own back; the home learns of it with the next sync. False when that
+    /// was done before.
     ///
     /// # Errors
-    /// [`Error::NotFound`].
-    pub fn revoke_invite(&mut self, link: &ContactLink) -> Result<()> {
+    /// [`Error::NotFound`] when it is somebody else's.
+    pub fn revoke_invite(&mut self, link: &ContactLink) -> Result<bool> {
+        let vault = &self.vault;
         self.db.write(|tx| {
-            let sql = "UPDATE invite SET revoked = 1 WHERE code = ?1";
-            match tx.execute(sql, [link.code.0])? {
-                0 => Err(Error::NotFound { what: "invite of that", name: "link".to_owned() }),
-                _ => Ok(()),
+            if link.account != Identity::load(tx, vault)?.account {
+                let name = "link".to_owned();
+                return Err(Error::NotFound { what: "invite of that", name });
             }
+            // Once the home knows, nothing of it is kept.
+            let sql = "UPDATE invite SET revoked = 1 WHERE code = ?1 AND revoked = 0";
+            Ok(tx.execute(sql, [link.code.0])? > 0)
         })
     }
 }

@@ -16,7 +16,6 @@ use crate::error::Result;
 use crate::identity::Identity;
 use crate::messages::{self, Message, Query};
 use crate::outbox;
-use crate::settings;
 use crate::state::State;
 use crate::steps::{self, CheckedStep, Signer};
 
@@ -42,7 +41,7 @@ pub struct WaitsFor {
     pub since: Millis,
     /// What it waits for.
     pub reason: String,
-    /// When something is tried again, if this device is to try it.
+    /// When something is tried again, if this device is to try it and a process runs that will.
     pub next_try: Option<Millis>,
 }
 
@@ -70,6 +69,7 @@ impl Client {
             let own = Identity::load(tx, vault)?;
             let contact = contacts::resolve(tx, &own, to)?;
             outbox::check_text(tx, &own, &contact, text)?;
+            outbox::retry_contact(tx, &contact.account)?;
             let content = codec::encode(&Text { text: text.to_owned() })?;
             let (row, id) = outbox::queue(tx, vault, &own, &contact, kind::TEXT, &content, now)?;
             Ok(Sent { row, id, chat: contact.name, state: State::Queued })
@@ -135,6 +135,7 @@ impl Client {
     /// # Errors
     /// [`crate::Error::NotFound`].
     pub fn why(&mut self, id: &MessageId) -> Result<Why> {
+        let has_runner = self.is_followed() || self.is_shared()?;
         let vault = &self.vault;
         self.db.read(|tx| {
             let own = Identity::load(tx, vault)?;
@@ -143,7 +144,7 @@ impl Client {
                 return Ok(Why { steps: vec![arrived(&own, &message)], message, waiting: None });
             }
             let steps = steps::check(tx, &own, message.row, &message.contact)?;
-            let waiting = waiting(tx, &own, &message, &steps)?;
+            let waiting = waiting(tx, &own, &message, &steps, has_runner)?;
             Ok(Why { message, steps, waiting })
         })
     }
@@ -166,16 +167,27 @@ fn waiting(
     own: &Identity,
     message: &Message,
     steps: &[CheckedStep],
+    has_runner: bool,
 ) -> Result<Option<WaitsFor>> {
     let contact = contacts::get(tx, &message.contact)?;
     let since = steps.iter().filter(|s| s.state == message.state).map(|s| s.at).next_back();
     let since = since.unwrap_or(message.sent_at);
     let found = match message.state {
         State::Queued => {
-            let reason = queued_reason(tx, message)?;
-            let next_try = next_try(tx, message.row)?.max(contact.next_try);
+            let reason = match message.reason.as_str() {
+                "" => "it is about to be sent".to_owned(),
+                reason => reason.to_owned(),
+            };
             let at = "this device".to_owned();
-            let next_try = Some(next_try.max(clock::now()));
+            let next_try = match reason.as_str() {
+                // The next step is the other side's.
+                outbox::NOT_ACCEPTED => None,
+                _ => {
+                    let head = outbox::ahead(tx, message.row)?.map_or(message.row, |(row, _)| row);
+                    let next_try = next_try(tx, head)?.max(contact.next_try);
+                    has_runner.then(|| next_try.max(clock::now()))
+                }
+            };
             WaitsFor { at, since, reason, next_try }
         }
         State::Accepted => WaitsFor {
@@ -188,7 +200,7 @@ fn waiting(
             },
             next_try: None,
         },
-        State::AtNode if contact.sends_receipts => WaitsFor {
+        State::AtNode if contact.sends_receipts && !contact.blocked => WaitsFor {
             at: contact.home.node.to_string(),
             since,
             reason: "the recipient's device has not confirmed it yet".to_owned(),
@@ -197,14 +209,6 @@ fn waiting(
         _ => return Ok(None),
     };
     Ok(Some(found))
-}
-
-fn queued_reason(tx: &Transaction<'_>, message: &Message) -> Result<String> {
-    if !message.reason.is_empty() {
-        return Ok(message.reason.clone());
-    }
-    let offline = settings::text(tx, settings::OFFLINE)?.unwrap_or_default();
-    Ok(if offline.is_empty() { "it is about to be sent".to_owned() } else { offline })
 }
 
 fn next_try(tx: &Transaction<'_>, row: i64) -> Result<Millis> {

@@ -6,7 +6,7 @@ mod mail;
 mod people;
 mod status;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use postroad_proto::link::{ContactLink, JoinLink, NodeLink};
 use postroad_proto::record::Handle;
@@ -36,6 +36,7 @@ pub struct Client {
     pub(crate) online: Option<Online>,
     pub(crate) backoff: Backoff,
     pub(crate) follow: follow::Follow,
+    is_read_only: bool,
 }
 
 impl core::fmt::Debug for Client {
@@ -75,8 +76,34 @@ impl Client {
                 .query_row("SELECT EXISTS (SELECT 1 FROM identity)", [], |r| r.get::<_, bool>(0))?)
         })?;
         let vault = Vault::open(&profile.key(), is_empty)?;
-        let backoff = Backoff::default();
-        Ok(Self { profile, db, vault, online: None, backoff, follow: follow::Follow::default() })
+        Ok(Self::new(profile, db, vault, false))
+    }
+
+    /// Opens the profile in `directory` for reading alone, where nothing can be written: there is
+    /// no turn to wait for and no connection then.
+    ///
+    /// # Errors
+    /// [`Error::Storage`].
+    pub fn open_read_only(directory: &Path) -> Result<Self> {
+        let profile = Profile::read_only(directory);
+        let db = Db::open_read_only(&profile.database())?;
+        let vault = Vault::open(&profile.key(), false)?;
+        Ok(Self::new(profile, db, vault, true))
+    }
+
+    fn new(profile: Profile, db: Db, vault: Vault, is_read_only: bool) -> Self {
+        let (backoff, follow) = (Backoff::default(), follow::Follow::default());
+        Self { profile, db, vault, online: None, backoff, follow, is_read_only }
+    }
+
+    /// Whether this profile can only be looked at.
+    pub fn is_read_only(&self) -> bool {
+        self.is_read_only
+    }
+
+    /// Secret files that others could read until they were repaired just now.
+    pub fn repaired(&self) -> &[PathBuf] {
+        self.profile.repaired()
     }
 
     /// Waits for this process's turn with the profile. `on_wait` is called once if that takes time.
@@ -129,7 +156,7 @@ impl Client {
             Ok(())
         })?;
         match self.sync().await? {
-            Synced::Online => self.whoami(),
+            Synced::Online | Synced::Shared => self.whoami(),
             Synced::Offline(error) => Err(error.into()),
         }
     }
@@ -140,20 +167,20 @@ impl Client {
     /// [`Error::NotJoined`].
     pub fn whoami(&mut self) -> Result<Whoami> {
         let now = clock::now();
-        let vault = &self.vault;
-        self.db.write(|tx| {
-            let own = Identity::load(tx, vault)?;
-            if !own.registered {
-                return Err(Error::NotJoined);
-            }
-            let code = standing_invite(tx, now)?;
-            Ok(Whoami {
-                account: own.account,
-                device: format!("{}/{}", own.account, own.device),
-                handle: own.full_handle(),
-                node: own.home.clone(),
-                link: contact_link(&own, code),
-            })
+        let own = self.identity()?;
+        if !own.registered {
+            return Err(Error::NotJoined);
+        }
+        let code = match self.db.read(held_invite)? {
+            Some(code) => code,
+            None => self.db.write(|tx| standing_invite(tx, now))?,
+        };
+        Ok(Whoami {
+            account: own.account,
+            device: format!("{}/{}", own.account, own.device),
+            handle: own.full_handle(),
+            node: own.home.clone(),
+            link: contact_link(&own, code),
         })
     }
 }
@@ -173,6 +200,13 @@ pub(crate) fn contact_link(own: &Identity, code: InviteCode) -> ContactLink {
 /// The invite in the account's own link: for any number of uses, until it is revoked; then there
 /// is a new one.
 fn standing_invite(tx: &Transaction<'_>, now: u64) -> Result<InviteCode> {
+    match held_invite(tx)? {
+        Some(code) => Ok(code),
+        None => new_invite(tx, 0, 0, now),
+    }
+}
+
+fn held_invite(tx: &Transaction<'_>) -> Result<Option<InviteCode>> {
     let held: Option<[u8; 16]> = tx
         .query_row(
             "SELECT code FROM invite WHERE uses = 0 AND expires = 0 AND revoked = 0
@@ -181,10 +215,7 @@ fn standing_invite(tx: &Transaction<'_>, now: u64) -> Result<InviteCode> {
             |row| blob(row, "code"),
         )
         .optional()?;
-    match held {
-        Some(code) => Ok(InviteCode(code)),
-        None => new_invite(tx, 0, 0, now),
-    }
+    Ok(held.map(InviteCode))
 }
 
 /// Makes an invite; the home learns of it with the next sync.
@@ -222,6 +253,29 @@ mod tests {
         drop(is_send(client.step(Duration::ZERO)));
         drop(is_send(client.wait_for(1, State::Read, Duration::ZERO)));
         drop(is_send(client.add_handle("a@b", None)));
+    }
+
+    #[tokio::test]
+    async fn one_process_has_the_connection_and_does_the_work_of_the_others() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut owner = Client::open(directory.path()).unwrap();
+        let mut other = Client::open(directory.path()).unwrap();
+        assert!(!other.is_shared().unwrap());
+        assert!(owner.own_connection().unwrap());
+        assert!(other.is_shared().unwrap());
+        let (synced, ()) = tokio::join!(other.sync(), async {
+            let asked = loop {
+                tokio::task::yield_now().await;
+                if let Some(asked) = owner.asked_sync().unwrap() {
+                    break asked;
+                }
+            };
+            owner.answer_sync(asked).unwrap();
+        });
+        assert!(matches!(synced, Ok(Synced::Shared)), "{synced:?}");
+        // Once it has given the connection up, the next one tries for itself.
+        owner.disconnect();
+        assert!(matches!(other.sync().await, Err(Error::NotJoined)));
     }
 
     #[tokio::test]

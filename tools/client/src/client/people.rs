@@ -80,7 +80,7 @@ impl Client {
     /// # Errors
     /// [`Error::Storage`].
     pub fn contacts(&mut self) -> Result<Vec<ContactView>> {
-        self.list(|contact| contact.phase != Phase::Asking)
+        self.list(|contact| contact.phase != Phase::Asking || contact.blocked)
     }
 
     /// Those who ask to write.
@@ -101,7 +101,11 @@ impl Client {
     /// # Errors
     /// [`Error::NotFound`], [`Error::Yourself`].
     pub fn contact(&mut self, name: &str) -> Result<ContactView> {
-        self.with_contact(name, |_, _, _, contact| Ok(contact.into()))
+        let vault = &self.vault;
+        self.db.read(|tx| {
+            let own = Identity::load(tx, vault)?;
+            Ok(contacts::resolve(tx, &own, name)?.into())
+        })
     }
 
     /// Adds a contact from a link alone, without any connection; the next sync fetches their keys.
@@ -196,17 +200,20 @@ impl Client {
         })
     }
 
-    /// Redeems a link that was just added, if there is a connection. A settled refusal removes a
-    /// contact that nothing was exchanged with yet, and is the error.
+    /// Redeems a link that was just added, if there is a connection; with another process's
+    /// connection, sees what became of it. A settled refusal removes a contact that nothing was
+    /// exchanged with yet, and is the error.
     ///
     /// # Errors
     /// [`Error::Refused`] when the link cannot be used.
     pub async fn redeem_link(&mut self, account: &AccountId) -> Result<ContactView> {
         let contact = self.db.read(|tx| contacts::get(tx, account))?;
-        if contact.phase != Phase::Linked || self.online.is_none() {
+        if contact.phase != Phase::Linked {
             return Ok(contact.into());
         }
-        self.redeem(&contact).await?;
+        if self.online.is_some() {
+            self.redeem(&contact).await?;
+        }
         let contact = self.db.read(|tx| contacts::get(tx, account))?;
         let Some((code, detail)) = contact.error.clone() else { return Ok(contact.into()) };
         self.db.write(|tx| {
@@ -232,7 +239,20 @@ impl Client {
         })
     }
 
-    /// Blocks a contact or somebody who asks. The home is told with the next sync.
+    /// Takes a contact's messages again and sends them a new card, with the next sync. One who was
+    /// not blocked stays as they are.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub fn unblock(&mut self, contact: &str) -> Result<ContactView> {
+        self.with_contact(contact, |tx, vault, own, contact| {
+            requests::unblock(tx, vault, own, &contact, clock::now())?;
+            Ok(contacts::get(tx, &contact.account)?.into())
+        })
+    }
+
+    /// Blocks a contact or somebody who asks. The home is told with the next sync. Messages that
+    /// have not left this device have failed then; history stays.
     ///
     /// # Errors
     /// [`Error::NotFound`].
@@ -304,14 +324,8 @@ fn refresh(
          next_try = 0 WHERE account = ?1",
         [contact.account.0],
     )?;
-    if contact.blocked {
-        // The old token was dropped for good; they get another one.
-        tx.execute(
-            "UPDATE contact SET blocked = 0, token_number = token_number + 1, token_registered = 0,
-             card_known = 0 WHERE account = ?1",
-            [contact.account.0],
-        )?;
-    }
+    requests::unblock(tx, vault, own, contact, now)?;
+    let contact = &contacts::get(tx, &contact.account)?;
     if contact.phase == Phase::Asking {
         return requests::accept(tx, vault, own, contact, now);
     }

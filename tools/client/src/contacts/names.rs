@@ -10,6 +10,30 @@ use crate::identity::Identity;
 /// Longest name a contact may be given, characters.
 const MAX_NAME: usize = 64;
 
+/// How our own messages are signed: nobody else may be called that.
+const RESERVED: &str = "me";
+
+/// Whether a character does not show, or changes how its neighbours do: two names with and without
+/// it would look the same.
+fn is_unseen(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{ad}' | '\u{34f}' | '\u{61c}'      // soft hyphen, grapheme joiner, Arabic mark
+            | '\u{115f}' | '\u{1160}' | '\u{3164}' | '\u{ffa0}' // Hangul fillers
+            | '\u{17b4}' | '\u{17b5}'             // Khmer inherent vowels
+            | '\u{180b}'..='\u{180f}'             // Mongolian selectors
+            | '\u{200b}'..='\u{200f}'             // zero width, joiners, direction marks
+            | '\u{2028}'..='\u{202e}'             // separators, embeddings, overrides
+            | '\u{2060}'..='\u{206f}'             // word joiner, isolates, deprecated controls
+            | '\u{2800}'                          // empty Braille pattern
+            | '\u{fe00}'..='\u{fe0f}'             // variation selectors
+            | '\u{feff}'                          // byte order mark
+            | '\u{fff0}'..='\u{fffb}'             // annotation
+            | '\u{1bca0}'..='\u{1bca3}'           // shorthand format controls
+            | '\u{1d173}'..='\u{1d17a}'           // musical format controls
+            | '\u{e0000}'..='\u{e0fff}') // tags, more selectors
+}
+
 /// The contact that `text` names: a name that was given, a handle, or an id.
 pub(crate) fn resolve(tx: &Transaction<'_>, own: &Identity, text: &str) -> Result<Contact> {
     let mut query = tx.prepare_cached(
@@ -39,8 +63,11 @@ pub(crate) fn check_name(tx: &Transaction<'_>, name: &str, account: &AccountId) 
     if name.chars().count() > MAX_NAME {
         return bad("it has more than 64 characters");
     }
-    if name.chars().any(char::is_control) {
-        return bad("it contains control characters");
+    if name.chars().any(is_unseen) {
+        return bad("it contains characters that cannot be seen or that reorder text");
+    }
+    if name.to_lowercase() == RESERVED {
+        return bad("it stands for yourself");
     }
     if name.parse::<AccountId>().is_ok() || name.starts_with("postroad:") {
         return bad("it looks like an id or a link");
@@ -75,4 +102,31 @@ pub(crate) fn rename(tx: &Transaction<'_>, account: &AccountId, name: &str) -> R
     check_name(tx, name, account)?;
     tx.execute("UPDATE contact SET name = ?2 WHERE account = ?1", params![account.0, name])?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+
+    #[test]
+    fn a_name_shows_whole_and_is_nobody_elses() {
+        let (mut db, _) = testing::database();
+        let account = AccountId([1; 32]);
+        db.read(|tx| {
+            for name in ["me", "Me", "ME", "bo\u{200b}b", "bob\u{202e}", "\u{2066}bob", "b\tb"] {
+                let refused = check_name(tx, name, &account);
+                assert!(matches!(refused, Err(Error::BadName(..))), "{name:?}: {refused:?}");
+                // Nor is it taken from what somebody calls themselves.
+                let derived = free_name(tx, &format!("{name}@road.example"), &account)?;
+                assert!(account.to_string().starts_with(&derived), "{derived}");
+            }
+            for name in ["bob", "Zoë", "मीरा", "महेश", "王小明", "mel", "it's me"]
+            {
+                check_name(tx, name, &account)?;
+            }
+            Ok(())
+        })
+        .unwrap();
+    }
 }

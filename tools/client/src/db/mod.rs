@@ -7,11 +7,13 @@
 mod column;
 
 use std::fs::OpenOptions;
+use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::{Connection, Transaction, TransactionBehavior};
+use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
 pub(crate) use column::{blob, bool_of, int, unsigned};
 
@@ -22,6 +24,9 @@ const SCHEMA_VERSION: i64 = 1;
 const SCHEMA: &str = include_str!("schema.sql");
 /// How long a transaction of another process may hold us up.
 const BUSY: Duration = Duration::from_secs(10);
+
+/// Bytes written to see whether there is room.
+const PROBE: usize = 64 * 1024;
 
 /// The open database.
 pub(crate) struct Db {
@@ -39,12 +44,43 @@ impl Db {
             .truncate(false)
             .mode(0o600)
             .open(path)
-            .map_err(|source| StorageError::Io { path: path.to_owned(), source })?;
+            .map_err(|source| StorageError::io(path, source))?;
         let mut db = Connection::open(path)
             .map(|connection| Self { connection, path: path.to_owned() })
-            .map_err(|error| at(path, error.into()))?;
-        db.prepare().map_err(|error| at(path, error))?;
+            .map_err(|error| diagnose(path, error.into()))?;
+        db.prepare().map_err(|error| diagnose(path, error))?;
         Ok(db)
+    }
+
+    /// Opens the file for reading alone, where nothing can be written.
+    pub(crate) fn open_read_only(path: &Path) -> Result<Self, StorageError> {
+        let plain = Self::open_with(path, OpenFlags::SQLITE_OPEN_READ_ONLY, "");
+        // Without a write-ahead log the file is all there is, and needs no file beside it.
+        let has_log = std::fs::metadata(beside(path, "-wal")).is_ok_and(|log| log.len() > 0);
+        match plain {
+            Err(_) if !has_log => {
+                let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
+                Self::open_with(path, flags, "?immutable=1")
+            }
+            other => other,
+        }
+    }
+
+    fn open_with(path: &Path, flags: OpenFlags, how: &str) -> Result<Self, StorageError> {
+        let named = |error: rusqlite::Error| diagnose(path, error.into());
+        let connection = if how.is_empty() {
+            Connection::open_with_flags(path, flags)
+        } else {
+            Connection::open_with_flags(format!("file:{}{how}", percent(path)), flags)
+        };
+        let connection = connection.map_err(named)?;
+        connection.busy_timeout(BUSY).map_err(named)?;
+        let version = connection.query_row("PRAGMA user_version", [], |row| row.get(0));
+        match version.map_err(named)? {
+            SCHEMA_VERSION => Ok(Self { connection, path: path.to_owned() }),
+            0 => Err(StorageError::ReadOnly(path.to_owned())),
+            got => Err(StorageError::Newer { got, known: SCHEMA_VERSION }),
+        }
     }
 
     /// One that is gone with its handle.
@@ -129,17 +165,64 @@ pub(crate) fn part<T>(
     }
 }
 
-/// Puts the file's name into errors that only know that there is one.
-fn at(path: &Path, error: StorageError) -> StorageError {
+/// Puts the file's name into errors that only know that there is one, and finds out whether an I/O
+/// error means a full disk or one that cannot be written: SQLite does not always say.
+fn diagnose(path: &Path, error: StorageError) -> StorageError {
     match error {
         StorageError::Corrupt(_) => StorageError::Corrupt(path.to_owned()),
+        StorageError::ReadOnly(_) => StorageError::ReadOnly(path.to_owned()),
+        StorageError::Sqlite(error) if is_io(&error) => match probe(path) {
+            Err(source) => match StorageError::io(path, source) {
+                known @ (StorageError::Full | StorageError::ReadOnly(_)) => known,
+                _ => StorageError::Sqlite(error),
+            },
+            Ok(()) => StorageError::Sqlite(error),
+        },
         other => other,
     }
 }
 
+fn is_io(error: &rusqlite::Error) -> bool {
+    use rusqlite::ffi::ErrorCode;
+    matches!(error.sqlite_error_code(), Some(ErrorCode::SystemIoFailure | ErrorCode::CannotOpen))
+}
+
+/// Writes as much as a transaction may need, beside the database, and takes it away again.
+fn probe(path: &Path) -> std::io::Result<()> {
+    let probe = beside(path, "-probe");
+    let mut file = OpenOptions::new();
+    let file = file.write(true).create(true).truncate(true).mode(0o600).open(&probe);
+    let written = file.and_then(|mut file| {
+        file.write_all(&[1; PROBE])?;
+        file.sync_all()
+    });
+    let _ = std::fs::remove_file(&probe);
+    written
+}
+
+/// A file beside the database.
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+/// A path as a URI has it.
+fn percent(path: &Path) -> String {
+    let mut text = String::new();
+    for byte in path.as_os_str().as_bytes() {
+        match byte {
+            b'%' | b'?' | b'#' => text.push_str(&format!("%{byte:02x}")),
+            0x21..=0x7e => text.push(char::from(*byte)),
+            _ => text.push_str(&format!("%{byte:02x}")),
+        }
+    }
+    text
+}
+
 fn named(path: &Path, error: Error) -> Error {
     match error {
-        Error::Storage(error) => Error::Storage(at(path, error)),
+        Error::Storage(error) => Error::Storage(diagnose(path, error)),
         other => other,
     }
 }
@@ -190,6 +273,54 @@ mod tests {
         });
         assert!(matches!(failed, Ok(Err(Error::Yourself))));
         assert_eq!(count(&mut db), 1);
+    }
+
+    #[test]
+    fn io_errors_are_named_by_their_cause() {
+        use std::io;
+        let path = Path::new("profile/pouch.db");
+        for (kind, is_full) in [
+            (io::ErrorKind::StorageFull, true),
+            (io::ErrorKind::QuotaExceeded, true),
+            (io::ErrorKind::ReadOnlyFilesystem, false),
+            (io::ErrorKind::PermissionDenied, false),
+        ] {
+            let error = StorageError::io(path, kind.into());
+            let text = error.to_string();
+            match is_full {
+                true => assert!(matches!(error, StorageError::Full), "{text}"),
+                false => assert!(matches!(error, StorageError::ReadOnly(_)), "{text}"),
+            }
+        }
+        let failed = |code| rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None);
+        // Where not even the directory is there, nothing can be said but what SQLite said.
+        let shm = failed(rusqlite::ffi::SQLITE_IOERR_SHMSIZE);
+        assert!(is_io(&shm) && is_io(&failed(rusqlite::ffi::SQLITE_CANTOPEN)));
+        assert!(matches!(diagnose(path, shm.into()), StorageError::Sqlite(_)));
+        let full = failed(rusqlite::ffi::SQLITE_FULL);
+        assert!(matches!(diagnose(path, full.into()), StorageError::Full));
+        let read_only = failed(rusqlite::ffi::SQLITE_READONLY_DBMOVED);
+        assert!(matches!(diagnose(path, read_only.into()), StorageError::ReadOnly(p) if p == path));
+    }
+
+    #[test]
+    fn what_cannot_be_written_can_still_be_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a?b #c%.db");
+        let mut db = Db::open(&path).unwrap();
+        db.write(note).unwrap();
+        drop(db);
+        for flags in ["", "?immutable=1"] {
+            let open = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
+            let mut db = Db::open_with(&path, open, flags).unwrap();
+            assert_eq!(count(&mut db), 1);
+            let refused = db.write(note);
+            assert!(
+                matches!(&refused, Err(Error::Storage(StorageError::ReadOnly(p))) if *p == path),
+                "{refused:?}"
+            );
+        }
+        assert_eq!(count(&mut Db::open_read_only(&path).unwrap()), 1);
     }
 
     #[test]

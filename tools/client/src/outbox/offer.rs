@@ -4,11 +4,14 @@ use postroad_proto::codec;
 use postroad_proto::envelope::{Class, Envelope};
 use postroad_proto::ids::{AccountId, Millis};
 use postroad_proto::limits::MAX_FRAME;
-use rusqlite::Transaction;
+use rusqlite::{OptionalExtension, Transaction};
 
 use crate::contacts;
 use crate::db::{blob, int};
 use crate::error::Result;
+
+/// How far ahead a retry may be brought forward, milliseconds.
+const SOON: Millis = 60_000;
 
 /// An envelope that the home is to be offered.
 #[derive(Debug)]
@@ -18,7 +21,16 @@ pub(crate) struct Offer {
     pub(crate) envelope: Envelope,
 }
 
-/// Up to `limit` envelopes that are due and not among `in_flight`.
+/// The first message of each conversation that the home has not taken yet. Whatever was written
+/// after it waits behind it, so that nothing overtakes: not even what is on its way to the home at
+/// the same moment, since a small one may be taken where a large one is refused.
+const HEADS: &str = "SELECT min(message) FROM outbox WHERE offer = 1 GROUP BY contact";
+/// Of these, what is to be sealed anew for other devices first.
+const UNSEALED: &str = "SELECT 1 FROM outbox AS earlier
+     WHERE earlier.contact = outbox.contact AND earlier.message < outbox.message
+     AND earlier.envelope IS NULL AND earlier.plaintext IS NOT NULL";
+
+/// Up to `limit` envelopes that are due and not among `in_flight`: one of each conversation.
 ///
 /// Token and home are those that the contact has now; neither is part of what was sealed.
 pub(crate) fn offers(
@@ -27,10 +39,11 @@ pub(crate) fn offers(
     limit: usize,
     now: Millis,
 ) -> Result<Vec<Offer>> {
-    let mut query = tx.prepare_cached(
+    let mut query = tx.prepare_cached(&format!(
         "SELECT message, contact, envelope FROM outbox
-         WHERE offer = 1 AND next_try <= ?1 ORDER BY message",
-    )?;
+         WHERE message IN ({HEADS}) AND next_try <= ?1 AND NOT EXISTS ({UNSEALED})
+         ORDER BY message"
+    ))?;
     let mut rows = query.query([int(now)])?;
     let mut offers = Vec::new();
     while let Some(row) = rows.next()? {
@@ -57,6 +70,48 @@ pub(crate) fn offers(
         offers.push(Offer { row: number, envelope });
     }
     Ok(offers)
+}
+
+/// Whether [`offers`] would find something.
+pub(crate) fn is_due(tx: &Transaction<'_>, now: Millis) -> Result<bool> {
+    let mut query = tx.prepare_cached(&format!(
+        "SELECT EXISTS (SELECT 1 FROM outbox JOIN contact ON account = contact
+             WHERE message IN ({HEADS}) AND outbox.next_try <= ?1 AND blocked = 0
+             AND NOT EXISTS ({UNSEALED}))"
+    ))?;
+    Ok(query.query_row([int(now)], |row| row.get(0))?)
+}
+
+/// What a message waits behind: an earlier one of the same conversation that the home has not
+/// taken. Its row and the reason that it has.
+pub(crate) fn ahead(tx: &Transaction<'_>, row: i64) -> Result<Option<(i64, String)>> {
+    let mut query = tx.prepare_cached(
+        "SELECT first.message, reason FROM outbox AS own
+         JOIN outbox AS first ON first.contact = own.contact AND first.message < own.message
+         JOIN message ON message.row = first.message
+         WHERE own.message = ?1 AND first.offer = 1 AND first.tries > 0
+         ORDER BY first.message LIMIT 1",
+    )?;
+    Ok(query.query_row([row], |row| Ok((row.get(0)?, row.get(1)?))).optional()?)
+}
+
+/// What was put off is tried at once when the user writes to the same contact again.
+pub(crate) fn retry_contact(tx: &Transaction<'_>, account: &AccountId) -> Result<()> {
+    tx.prepare_cached("UPDATE outbox SET next_try = 0 WHERE contact = ?1 AND next_try > 0")?
+        .execute([account.0])?;
+    tx.prepare_cached("UPDATE contact SET next_try = 0 WHERE account = ?1 AND next_try > 0")?
+        .execute([account.0])?;
+    Ok(())
+}
+
+/// What is to be tried within a minute is tried now: there is a connection, and nobody may be left
+/// to try it then.
+pub(crate) fn retry_soon(tx: &Transaction<'_>, now: Millis) -> Result<()> {
+    tx.execute(
+        "UPDATE outbox SET next_try = 0 WHERE offer = 1 AND next_try BETWEEN ?1 AND ?2",
+        [int(now), int(now.saturating_add(SOON))],
+    )?;
+    Ok(())
 }
 
 /// The home was rolled back: what it took may be lost, so all that is not delivered is offered

@@ -173,6 +173,9 @@ pub(crate) fn refuse(
 }
 
 fn why(refusal: &Refusal<'_>) -> String {
+    if refusal.code == ErrorCode::Denied {
+        return format!("{}: {}", refusal.code, super::NOT_TAKEN);
+    }
     if refusal.detail.is_empty() {
         refusal.code.to_string()
     } else {
@@ -232,11 +235,15 @@ pub(crate) fn expire(tx: &Transaction<'_>, own: &Identity, now: Millis) -> Resul
     for (row, number, account) in over {
         let signer = Signer::Device(own.account, own.device);
         let step = steps::plain(State::Expired, signer, now);
-        messages::advance(tx, row, &step, "nobody took it before its deadline", now)?;
+        let contact = contacts::get(tx, &account)?;
+        // From somebody who is blocked no receipt is taken: where it was last known stays.
+        if !contact.blocked {
+            messages::advance(tx, row, &step, "nobody took it before its deadline", now)?;
+        }
         give_up(tx, row)?;
         forget_if_receipt(tx, row, number)?;
         // A request that nobody answered may be made again.
-        if contacts::get(tx, &account)?.phase == Phase::Requested {
+        if contact.phase == Phase::Requested {
             contacts::set_phase(tx, &account, Phase::Stranger)?;
         }
     }
@@ -254,19 +261,23 @@ pub(crate) fn unanswered(tx: &Transaction<'_>, row: i64, now: Millis) -> Result<
     wait(tx, row, tries, until, "the home's answer did not settle it")
 }
 
-/// Nothing more goes to a contact.
+/// Nothing more goes to a contact: what has not left this device has failed. How much that was
+/// shows in the messages.
 pub(crate) fn cancel(
     tx: &Transaction<'_>,
     own: &Identity,
     to: &AccountId,
     now: Millis,
 ) -> Result<()> {
-    let mut query = tx.prepare_cached("SELECT message FROM outbox WHERE contact = ?1")?;
+    let mut query = tx.prepare_cached(
+        "SELECT message FROM outbox JOIN message ON row = message
+         WHERE contact = ?1 AND state = 0",
+    )?;
     let rows =
         query.query_map([to.0], |row| row.get(0))?.collect::<rusqlite::Result<Vec<i64>>>()?;
     for row in rows {
         let step = steps::plain(State::Failed, Signer::Device(own.account, own.device), now);
-        messages::advance(tx, row, &step, "the contact was blocked", now)?;
+        messages::advance(tx, row, &step, "you blocked the contact before it was sent", now)?;
         give_up(tx, row)?;
     }
     Ok(())

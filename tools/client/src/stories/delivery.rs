@@ -193,3 +193,62 @@ fn a_contact_whose_keys_are_weak_holds_up_nobody_else() {
     assert_eq!(only(alice.offers(NOW)).row, row);
     assert_eq!(alice.state(weak), State::Failed);
 }
+
+#[test]
+fn nothing_overtakes_what_the_home_has_refused_for_now() {
+    let (mut alice, mut bob) = friends();
+    let first = alice.writes("bob", "m1").unwrap().0;
+    alice.writes("bob", "m2").unwrap();
+    let vault = &alice.vault;
+    let one_each = |person: &mut Db, now| {
+        person
+            .write(|tx| {
+                let own = Identity::load(tx, vault)?;
+                outbox::seal_waiting(tx, vault, &own, now)?;
+                outbox::offers(tx, &[], 64, now)
+            })
+            .unwrap()
+    };
+    assert_eq!(only(one_each(&mut alice.db, NOW)).row, first, "one of a conversation at a time");
+    let own = alice.own();
+    let by = own.home.node;
+    let refusal = Refusal {
+        by,
+        code: ErrorCode::Quota,
+        retriable: true,
+        retry_after: 30,
+        detail: "the mailbox is full",
+        records: None,
+    };
+    alice.db.write(|tx| outbox::refuse(tx, &own, first, &refusal, NOW)).unwrap();
+    let third = alice.writes("bob", "m3").unwrap().0;
+    assert!(alice.offers(NOW).is_empty(), "neither the second nor a new one goes ahead");
+    assert!(!alice.db.read(|tx| outbox::is_due(tx, NOW)).unwrap(), "and nobody keeps asking");
+    let message = alice.message(third);
+    assert!(message.reason.contains("QUOTA"), "the same reason: {:?}", message.reason);
+    // Writing again, or another command within the minute, brings the retry forward.
+    alice.db.write(|tx| outbox::retry_soon(tx, NOW)).unwrap();
+    let offers = alice.offers(NOW);
+    assert_eq!(offers.len(), 3);
+    for offer in offers {
+        bob.gets(&offer.envelope);
+    }
+    assert_eq!(bob.texts(), ["m1", "m2", "m3"]);
+    assert!(bob.inbox().iter().all(|message| message.missing_before == 0));
+}
+
+#[test]
+fn what_is_sealed_anew_goes_before_what_was_written_later() {
+    let (mut alice, mut bob) = friends();
+    let (first, _) = alice.writes("bob", "m1").unwrap();
+    alice.writes("bob", "m2").unwrap();
+    alice.offers(NOW);
+    let their = bob.own();
+    let (record, devices) = (their.record.clone(), their.devices.clone());
+    let records = Records { record, devices, handle: None, fallback: vec![] };
+    refuses(&mut alice, first, ErrorCode::StaleDevices, Some(&records));
+    assert!(alice.db.read(|tx| outbox::offers(tx, &[], 64, NOW)).unwrap().is_empty());
+    let texts: Vec<i64> = alice.offers(NOW).iter().map(|offer| offer.row).collect();
+    assert_eq!(texts[0], first);
+    assert_eq!(texts.len(), 2);
+}

@@ -132,7 +132,23 @@ impl Person {
                 outbox::expire(tx, &own, now)?;
                 receipts::queue_due(tx, vault, &own, now)?;
                 outbox::seal_waiting(tx, vault, &own, now)?;
-                outbox::offers(tx, &[], 64, now)
+                // As if the home took each at once: else one of each conversation is offered.
+                let mut all = Vec::new();
+                loop {
+                    let offers = outbox::offers(tx, &[], 64, now)?;
+                    if offers.is_empty() {
+                        break;
+                    }
+                    for offer in &offers {
+                        tx.execute("UPDATE outbox SET offer = 0 WHERE message = ?1", [offer.row])?;
+                    }
+                    all.extend(offers);
+                }
+                for offer in &all {
+                    tx.execute("UPDATE outbox SET offer = 1 WHERE message = ?1", [offer.row])?;
+                }
+                all.sort_by_key(|offer| offer.row);
+                Ok(all)
             })
             .unwrap()
     }

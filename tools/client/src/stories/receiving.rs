@@ -1,6 +1,7 @@
 //! What comes in.
 
 use postroad_proto::ids::NodeId;
+use postroad_proto::receipt::ReceiptKind;
 
 use super::*;
 use crate::error::Error;
@@ -193,4 +194,58 @@ fn the_blocked_are_not_heard_and_not_answered() {
     assert!(matches!(bob.writes("contact", "x"), Err(Error::NotFound { .. })));
     let name = bob.db.read(|tx| contacts::get(tx, &account)).unwrap().name;
     assert!(matches!(bob.writes(&name, "x"), Err(Error::Blocked(_))));
+    // What was said before is still there for who asks for it.
+    let query = Query { contact: Some(account), ..Query::default() };
+    let history = bob.db.read(|tx| messages::list(tx, &query)).unwrap();
+    assert_eq!(history.iter().filter_map(|m| m.text.as_deref()).collect::<Vec<_>>(), ["one"]);
+}
+
+#[test]
+fn blocking_ends_only_what_is_still_here_and_unblocking_sends_the_card_again() {
+    let (mut alice, mut bob) = friends();
+    let (gone, _) = alice.writes("bob", "on its way").unwrap();
+    let envelope = only(alice.offers(NOW)).envelope;
+    alice.receipt(&receipt_for(&envelope, ReceiptKind::AtNode, &testing::node_key()));
+    let (here, _) = alice.writes("bob", "still here").unwrap();
+    let (vault, account) = (alice.vault.clone(), bob.account);
+    alice
+        .db
+        .write(|tx| {
+            let own = Identity::load(tx, &vault)?;
+            requests::block(tx, &own, &contacts::get(tx, &account)?, NOW)
+        })
+        .unwrap();
+    assert_eq!((alice.state(gone), alice.state(here)), (State::AtNode, State::Failed));
+    assert!(!alice.message(here).reason.is_empty());
+    alice.db.write(outbox::reoffer_all).unwrap();
+    assert!(!alice.db.read(|tx| outbox::is_due(tx, NOW)).unwrap());
+    assert!(alice.offers(NOW).is_empty());
+    alice
+        .db
+        .write(|tx| {
+            let own = Identity::load(tx, &vault)?;
+            let contact = contacts::get(tx, &account)?;
+            assert!(matches!(
+                requests::accept(tx, &vault, &own, &contact, NOW),
+                Err(Error::Blocked(_))
+            ));
+            requests::unblock(tx, &vault, &own, &contact, NOW)
+        })
+        .unwrap();
+    let contact = alice.db.read(|tx| contacts::get(tx, &account)).unwrap();
+    assert!(!contact.blocked && !contact.token_registered && contact.token_number == 1);
+    alice.tokens_registered();
+    bob.gets(&envelope);
+    for offer in alice.offers(NOW) {
+        bob.gets(&offer.envelope);
+    }
+    // The card that came holds the new token, and what was on its way is confirmed.
+    let given = contact.given_token(&alice.own());
+    let sender = alice.account;
+    let held = bob.db.read(|tx| contacts::get(tx, &sender)).unwrap().token;
+    assert_eq!(held, Some(given));
+    for offer in bob.offers(NOW) {
+        alice.gets(&offer.envelope);
+    }
+    assert_eq!(alice.state(gone), State::Delivered);
 }

@@ -44,7 +44,9 @@ impl Client {
     pub(super) fn has_chores(&mut self) -> Result<bool> {
         self.db.read(|tx| {
             Ok(tx.query_row(
-                "SELECT EXISTS (SELECT 1 FROM settle) OR EXISTS (SELECT 1 FROM token_drop)",
+                "SELECT EXISTS (SELECT 1 FROM settle) OR EXISTS (SELECT 1 FROM token_drop)
+                 OR EXISTS (SELECT 1 FROM invite WHERE registered = 0 OR revoked = 1)
+                 OR EXISTS (SELECT 1 FROM setting WHERE dirty = 1 AND key = 'lookups')",
                 [],
                 |row| row.get(0),
             )?)

@@ -13,6 +13,7 @@ use postroad_proto::frame::{Frame, Register, Registered};
 use postroad_proto::ids::NodeId;
 use postroad_proto::signed::Signed;
 use rusqlite::{Transaction, params};
+use tokio::time::{Instant, sleep};
 
 pub(crate) use keys::keep as keep_prekeys;
 pub(crate) use online::Online;
@@ -27,6 +28,9 @@ use crate::receipts;
 use crate::receive;
 use crate::settings;
 
+/// How long a command waits for the process that has the connection, and how often it looks.
+const BY_OWNER: Duration = Duration::from_secs(4);
+const BY_OWNER_POLL: Duration = Duration::from_millis(20);
 /// How long a command waits for a connection.
 const CONNECT: Duration = Duration::from_millis(2000);
 /// Envelopes that are offered before the first is settled.
@@ -39,14 +43,17 @@ const ROUNDS: usize = 6;
 pub enum Synced {
     /// In step with the home.
     Online,
+    /// Another process on this profile has the connection, and has done what this one needs; or
+    /// was given time for it.
+    Shared,
     /// No connection; what could be done without one was done.
     Offline(ConnectionError),
 }
 
 impl Synced {
-    /// Whether there is a connection.
+    /// Whether there is a connection, be it another process's.
     pub fn is_online(&self) -> bool {
-        matches!(self, Self::Online)
+        matches!(self, Self::Online | Self::Shared)
     }
 }
 
@@ -56,6 +63,9 @@ impl Client {
     /// # Errors
     /// Only when the local database fails or the home refuses this device.
     pub async fn sync(&mut self) -> Result<Synced> {
+        if !self.own_connection()? && self.sync_by_owner().await? {
+            return Ok(Synced::Shared);
+        }
         let result = match self.connect().await {
             Ok(()) => self.work().await,
             Err(error) => Err(error),
@@ -66,19 +76,58 @@ impl Client {
                 Ok(Synced::Online)
             }
             Err(Error::Connection(error)) => {
-                self.online = None;
+                self.disconnect();
                 self.note_offline(&error.to_string())?;
                 self.seal()?;
                 Ok(Synced::Offline(error))
             }
             Err(error) => {
-                self.online = None;
-                if matches!(error, Error::Refused { .. }) {
+                self.disconnect();
+                if matches!(error, Error::Refused { .. } | Error::NoAccount) {
                     self.note_offline(&error.to_string())?;
                 }
                 Err(error)
             }
         }
+    }
+
+    /// Whether this process may connect: no other one on this profile has a connection.
+    pub(crate) fn own_connection(&self) -> Result<bool> {
+        Ok(self.online.is_some() || self.profile.own_connection()?)
+    }
+
+    /// Asks the process that has the connection to come into step with the home, and waits for
+    /// it. False when that process is gone: then this one may connect.
+    async fn sync_by_owner(&mut self) -> Result<bool> {
+        let asked = self.db.write(|tx| {
+            let asked = settings::number(tx, settings::SYNC_ASKED)? + 1;
+            settings::set_text(tx, settings::SYNC_ASKED, &asked.to_string())?;
+            Ok(asked)
+        })?;
+        let until = Instant::now() + BY_OWNER;
+        while Instant::now() < until {
+            sleep(BY_OWNER_POLL).await;
+            if self.db.read(|tx| settings::number(tx, settings::SYNC_DONE))? >= asked {
+                return Ok(true);
+            }
+            if self.own_connection()? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// What other processes have asked for so far; [`Self::answer_sync`] says that it is done.
+    pub(crate) fn asked_sync(&mut self) -> Result<Option<u64>> {
+        self.db.read(|tx| {
+            let asked = settings::number(tx, settings::SYNC_ASKED)?;
+            Ok((asked > settings::number(tx, settings::SYNC_DONE)?).then_some(asked))
+        })
+    }
+
+    /// See [`Self::asked_sync`].
+    pub(crate) fn answer_sync(&mut self, asked: u64) -> Result<()> {
+        self.db.write(|tx| settings::set_text(tx, settings::SYNC_DONE, &asked.to_string()))
     }
 
     /// Connects, unless there is a connection, and takes what the home holds for us.
@@ -99,6 +148,7 @@ impl Client {
                     "UPDATE identity SET max_deadline = ?1 WHERE max_deadline <> ?1",
                     [i64::try_from(welcome.limits.max_deadline).unwrap_or(i64::MAX)],
                 )?;
+                outbox::retry_soon(tx, clock::now())?;
                 take_generation(tx, &own, generation)
             })?;
             if !same {
@@ -142,15 +192,18 @@ impl Client {
 
     /// Gives what the home needs, seals what can be sealed and sends it, until nothing is left.
     pub(crate) async fn work(&mut self) -> Result<()> {
+        let mut told = false;
         for _ in 0..ROUNDS {
             self.register_tokens().await?;
             self.fetch_keys().await?;
             let sealed = self.seal()?;
             let came = self.flush().await?;
-            if sealed == 0 && came == 0 && !self.has_chores()? {
+            // What the home did not take just now, it does not take in the next round either.
+            if sealed == 0 && came == 0 && (told || !self.has_chores()?) {
                 break;
             }
             self.chores(u64::MAX).await?;
+            told = true;
         }
         Ok(())
     }
@@ -202,7 +255,7 @@ impl Client {
     }
 
     /// Why there is no connection, for `why` and `status`; empty when there is one.
-    fn note_offline(&mut self, why: &str) -> Result<()> {
+    pub(crate) fn note_offline(&mut self, why: &str) -> Result<()> {
         self.db.write(|tx| {
             if settings::text(tx, settings::OFFLINE)?.unwrap_or_default() != why {
                 settings::set_text(tx, settings::OFFLINE, why)?;

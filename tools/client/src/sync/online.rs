@@ -79,16 +79,14 @@ impl Online {
         connection.send(hello).await?;
         let welcome = match timed(within.max(ANSWER / 4), connection.recv()).await? {
             Frame::Welcome(welcome) => *welcome,
+            Frame::Done(done) if own.registered && done.code == Some(ErrorCode::Denied) => {
+                return Err(Error::NoAccount);
+            }
             Frame::Done(done) => return Err(refused("this device", &done)),
             other => return Err(protocol(&other)),
         };
         if own.registered && !welcome.registered {
-            return Err(Error::Refused {
-                what: "this device",
-                code: ErrorCode::Denied,
-                detail: "the node does not know the account".to_owned(),
-                retry_after: 0,
-            });
+            return Err(Error::NoAccount);
         }
         let online = Self {
             connection,

@@ -1,8 +1,9 @@
 //! The account: `join`, `whoami`, `status`, `settings`.
 
-use postroad_cli::{CliError, Colour, Printer, ago, fields, now_ms, qr, rfc3339_ms, safe};
+use postroad_cli::{CliError, Colour, Exit, Printer, ago, fields, now_ms, qr, rfc3339_ms, safe};
 use postroad_client::{Client, Error};
-use postroad_proto::link::{JoinLink, NodeLink};
+use postroad_proto::error::ErrorCode;
+use postroad_proto::link::{ContactLink, JoinLink, NodeLink};
 use postroad_proto::record::Handle;
 use serde::Serialize;
 
@@ -54,14 +55,38 @@ pub(crate) async fn join(
     let handle = handle.map_err(|e| CliError::usage(e.to_string(), "choose another --name"))?;
     let mut client = open_any(profile, printer).await?;
     printer.progress("making the account and its keys");
-    let row = WhoamiRow::from(client.join(&link, handle.as_ref()).await.map_err(explain)?);
+    let joined = client.join(&link, handle.as_ref()).await;
+    let row = WhoamiRow::from(joined.map_err(|error| refused_join(&link, error))?);
     printer.object(&row, || row.human())?;
+    if handle.is_none() {
+        printer.hint("the account has no handle: people add it by its link alone");
+    }
     printer.hint("hand your link to others; pouch contact add LINK adds theirs");
     Ok(())
 }
 
+fn refused_join(link: &JoinLink, error: Error) -> CliError {
+    match &error {
+        Error::Refused { code: ErrorCode::InviteUnknown, .. } if link.code.is_none() => {
+            CliError::new(
+                Exit::Denied,
+                "invite_needed",
+                "this node takes only people with an invite, and this is the node's plain link",
+                "ask its operator for a join link: postroad invite create",
+            )
+        }
+        _ => explain(error),
+    }
+}
+
 /// A node's invitation, or the link of a node that is open to all.
 fn join_link(text: &str) -> Result<JoinLink, CliError> {
+    if text.parse::<ContactLink>().is_ok() {
+        return Err(CliError::usage(
+            "this is a contact link: it adds a person to an account",
+            "pouch contact add LINK; to make an account take a node's invitation",
+        ));
+    }
     match text.parse::<NodeLink>() {
         Ok(node) => Ok(JoinLink { node, code: None }),
         Err(_) => text.parse().map_err(|e| explain(Error::Link(e))),
@@ -113,11 +138,15 @@ pub(crate) async fn status(client: &mut Client, printer: &Printer) -> Result<(),
     let online = sync(client, printer).await?;
     let who = client.whoami().map_err(explain)?;
     let status = client.status().map_err(explain)?;
-    let problems: Vec<ProblemRow> = status
-        .problems
-        .into_iter()
-        .map(|p| ProblemRow { code: p.code, message: p.message, at: rfc3339_ms(p.at) })
-        .collect();
+    let offline = Some(status.contact.offline).filter(|reason| !reason.is_empty() && !online);
+    let now = offline.iter().map(|reason| ProblemRow {
+        code: "offline".to_owned(),
+        message: reason.clone(),
+        at: rfc3339_ms(now_ms()),
+    });
+    let past = status.problems.into_iter();
+    let past = past.map(|p| ProblemRow { code: p.code, message: p.message, at: rfc3339_ms(p.at) });
+    let problems: Vec<ProblemRow> = now.chain(past).collect();
     let synced = (status.contact.at > 0).then_some(status.contact.at);
     let row = StatusRow {
         verdict: if online { "ok" } else { "degraded" },
@@ -129,7 +158,7 @@ pub(crate) async fn status(client: &mut Client, printer: &Printer) -> Result<(),
             network: who.node.network.to_string(),
         },
         online,
-        reason: Some(status.contact.offline).filter(|reason| !reason.is_empty() && !online),
+        reason: offline,
         synced_at: synced.map(rfc3339_ms),
         unread: status.unread,
         requests: status.requests,
@@ -144,7 +173,13 @@ fn human_status(row: &StatusRow, synced: Option<u64>, printer: &Printer) -> Stri
     let verdict = match (&row.reason, row.online) {
         (_, true) => printer.paint(Colour::Green, "ok: in step with the node"),
         (Some(reason), _) => {
-            let text = format!("offline: {}; is the node running?", safe(reason));
+            // A node that answers that it does not know us runs.
+            let ask = if *reason == Error::NoAccount.to_string() {
+                "; ask its operator"
+            } else {
+                "; is the node running?"
+            };
+            let text = format!("offline: {}{ask}", safe(reason));
             printer.paint(Colour::Yellow, &text)
         }
         (None, _) => printer.paint(Colour::Yellow, "offline"),
@@ -160,7 +195,7 @@ fn human_status(row: &StatusRow, synced: Option<u64>, printer: &Printer) -> Stri
         ("waiting here", row.queued.to_string()),
         ("on the way", row.unsettled.saturating_sub(row.queued).to_string()),
     ]);
-    for problem in &row.problems {
+    for problem in row.problems.iter().filter(|problem| problem.code != "offline") {
         text += &format!("{}  {}: {}\n", problem.at, safe(&problem.code), safe(&problem.message));
     }
     text

@@ -1,4 +1,4 @@
-//! Contacts: `contact add|ls|invite|invites|revoke|rename|block`.
+//! Contacts: `contact add|ls|invite|invites|revoke|rename|block|unblock`.
 
 use std::time::Duration;
 
@@ -46,7 +46,22 @@ pub(crate) async fn run(
             sync(client, printer).await?;
             let row = ContactRow::from(client.block(contact).map_err(explain)?);
             sync(client, printer).await?;
-            printer.object(&row, || format!("{} is blocked", safe(&row.name)))
+            printer.object(&row, || {
+                format!(
+                    "{} is blocked: nothing more is taken from them or sent to them. What was \
+                     written stays readable; what waited here to be sent has failed.\n\
+                     undo: pouch contact unblock {0}",
+                    safe(&row.name)
+                )
+            })
+        }
+        Contact::Unblock { contact } => {
+            sync(client, printer).await?;
+            let row = ContactRow::from(client.unblock(contact).map_err(explain)?);
+            sync(client, printer).await?;
+            printer.object(&row, || {
+                format!("{} is no longer blocked, and is sent your card again", safe(&row.name))
+            })
         }
     }
 }
@@ -63,13 +78,26 @@ async fn add(
     let added = match link {
         Some(link) => {
             let added = client.add_link(&link, name).map_err(explain)?;
+            if online && !client.is_online() {
+                sync(client, printer).await?;
+            }
             if online { redeem(client, &added.account, printer).await? } else { added }
         }
         None if !online => return Err(offline_lookup(contact)),
-        None => client.add_handle(contact, name).await.map_err(explain)?,
+        None => {
+            if !client.is_online() {
+                // Another process has the connection, and only the home knows handles.
+                client.take_over().await.map_err(explain)?;
+                sync(client, printer).await?;
+            }
+            client.add_handle(contact, name).await.map_err(explain)?
+        }
     };
     let row = ContactRow::from(added);
     printer.object(&row, || format!("{} is a contact: pouch send {0} TEXT", safe(&row.name)))?;
+    if row.state == "stranger" {
+        printer.hint("they are asked first: one message goes out, the others when they accept");
+    }
     if online {
         sync(client, printer).await?;
     }
@@ -127,9 +155,8 @@ impl From<&InviteView> for InviteRow {
 impl Row for InviteRow {
     const COLUMNS: &'static [Column] = &[
         Column::text("CREATED"),
-        Column::text("USES"),
+        Column::text("USES ALLOWED"),
         Column::text("EXPIRES"),
-        Column::text("USABLE"),
         Column::text("LINK").wide(),
     ];
 
@@ -138,7 +165,6 @@ impl Row for InviteRow {
             self.created_at.clone(),
             self.uses.map_or_else(|| "any".to_owned(), |uses| uses.to_string()),
             self.expires_at.clone().unwrap_or_else(|| "never".to_owned()),
-            if self.registered { "yes" } else { "with the next connection" }.to_owned(),
             self.link.clone(),
         ]
     }
@@ -151,6 +177,9 @@ async fn invite(
     with_qr: bool,
     printer: &Printer,
 ) -> Result<(), CliError> {
+    if expires.is_some_and(|within| within.as_secs() == 0) {
+        return Err(CliError::usage("the link would expire at once", "give a second at least: 7d"));
+    }
     let expires = expires.map_or(0, |within| now_ms() / 1000 + within.as_secs());
     let link = client.create_invite(uses.unwrap_or(0), expires).map_err(explain)?;
     sync(client, printer).await?;
@@ -171,12 +200,16 @@ async fn invite(
 
 async fn revoke(client: &mut Client, link: &str, printer: &Printer) -> Result<(), CliError> {
     let link: ContactLink = link.parse().map_err(|e| explain(Error::Link(e)))?;
-    printer.confirm("Take this link back? Nobody can use it any more.")?;
-    client.revoke_invite(&link).map_err(explain)?;
+    printer
+        .confirm("Take this link back? Nobody can use it any more.")
+        .map_err(|error| CliError { hint: "add --yes to go ahead".to_owned(), ..error })?;
+    let is_new = client.revoke_invite(&link).map_err(explain)?;
     let online = sync(client, printer).await?;
     let row = Revoked { revoked: true, known_to_node: online };
     printer.object(&row, || {
-        if online {
+        if !is_new {
+            "already revoked"
+        } else if online {
             "taken back"
         } else {
             "taken back here; the node is told with the next connection"

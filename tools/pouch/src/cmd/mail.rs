@@ -1,6 +1,6 @@
 //! Reading: `chats`, `inbox`, `read`.
 
-use postroad_cli::{CliError, Format, Printer, json_line, rfc3339_ms};
+use postroad_cli::{CliError, Format, Printer, json_line, rfc3339_ms, safe};
 use postroad_client::{Client, Message, Query};
 
 use crate::args::{Inbox, Read};
@@ -19,6 +19,7 @@ pub(crate) async fn chats(client: &mut Client, printer: &Printer) -> Result<(), 
         let at = last.as_ref().map(|message| message.received_at.unwrap_or(message.sent_at));
         rows.push(ChatRow {
             chat: contact.name,
+            blocked: contact.blocked,
             account: contact.account.to_string(),
             unread,
             last_at: at.map(rfc3339_ms),
@@ -38,7 +39,7 @@ pub(crate) async fn inbox(
     sync(client, printer).await?;
     let messages =
         client.messages(&Query { unshown: true, ..Query::default() }).map_err(explain)?;
-    print(&messages, printer, "nothing new")?;
+    print(&messages, false, printer, "nothing new")?;
     let status = client.status().map_err(explain)?;
     if status.requests > 0 {
         printer.hint(&format!("{} ask to write to you: pouch requests", status.requests));
@@ -61,7 +62,11 @@ pub(crate) async fn read(
         ..Query::default()
     };
     let messages = client.messages(&query).map_err(explain)?;
-    print(&messages, printer, "no messages")?;
+    if contact.blocked {
+        let name = safe(&contact.name);
+        printer.hint(&format!("{name} is blocked; undo: pouch contact unblock {name}"));
+    }
+    print(&messages, contact.blocked, printer, "no messages")?;
     shown(client, &messages, printer).await
 }
 
@@ -71,6 +76,9 @@ async fn shown(
     messages: &[Message],
     printer: &Printer,
 ) -> Result<(), CliError> {
+    if client.is_read_only() {
+        return Ok(());
+    }
     client.mark_shown(messages).map_err(explain)?;
     if client.is_online() && messages.iter().any(|message| !message.outgoing && !message.shown) {
         sync(client, printer).await?;
@@ -79,8 +87,14 @@ async fn shown(
 }
 
 /// Messages are no table: texts have lines of their own.
-fn print(messages: &[Message], printer: &Printer, empty: &str) -> Result<(), CliError> {
-    let rows: Vec<MessageRow> = messages.iter().map(MessageRow::from).collect();
+fn print(
+    messages: &[Message],
+    blocked: bool,
+    printer: &Printer,
+    empty: &str,
+) -> Result<(), CliError> {
+    let mut rows: Vec<MessageRow> = messages.iter().map(MessageRow::from).collect();
+    rows.iter_mut().for_each(|row| row.blocked = blocked);
     match printer.format() {
         Format::Json => printer.out(&format!("{}\n", json_line(&rows))),
         Format::Jsonl => {

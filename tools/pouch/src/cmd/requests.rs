@@ -50,7 +50,10 @@ pub(crate) async fn run(
         Some(Request::Block { contact }) => (block(client, contact)?, "blocked"),
     };
     sync(client, printer).await?;
-    let row = ContactRow::from(settled);
+    let mut row = ContactRow::from(settled);
+    if matches!(verb, Some(Request::Ignore { .. })) {
+        row.state = "ignored";
+    }
     printer.object(&row, || format!("{} is {what}", safe(&row.name)))
 }
 

@@ -7,9 +7,9 @@ use postroad_cli::{CliError, Exit, Printer, safe};
 use postroad_client::{Client, Error, MAX_TEXT, Sent, State};
 use serde::Serialize;
 
-use crate::args::{Send, WaitFor};
+use crate::args::{ProfileArgs, Send, WaitFor};
 use crate::error::explain;
-use crate::profile::{sync, sync_within};
+use crate::profile::{open, sync, sync_within};
 
 /// How long `send` waits for `accepted` when it was not told what to wait for.
 const ACCEPTED: Duration = Duration::from_secs(5);
@@ -24,15 +24,58 @@ struct SentRow {
 }
 
 pub(crate) async fn run(
-    client: &mut Client,
+    profile: &ProfileArgs,
     args: &Send,
     printer: &Printer,
 ) -> Result<(), CliError> {
-    let text = text(args)?;
-    let begun = Instant::now();
-    let sent = store(client, &args.to, &text, printer).await?;
-    let within = if args.wait.is_some() { args.timeout } else { ACCEPTED };
+    let interrupt = crate::interrupt();
+    tokio::pin!(interrupt);
+    // Before the profile is opened: others have their turns while somebody types.
+    let text = tokio::select! {
+        biased;
+        text = text(args) => text?,
+        () = &mut interrupt => return Err(nothing_stored()),
+    };
+    let stored = async {
+        let mut client = open(profile, false, printer).await?;
+        let sent = store(&mut client, &args.to, &text, printer).await?;
+        Ok::<_, CliError>((client, sent))
+    };
+    let (mut client, sent) = tokio::select! {
+        biased;
+        stored = stored => stored?,
+        () = &mut interrupt => return Err(nothing_stored()),
+    };
     let wanted = args.wait.map_or(State::Accepted, State::from);
+    let went = tokio::select! {
+        biased;
+        state = go(&mut client, args, &sent, wanted, printer) => Some(state?),
+        () = &mut interrupt => None,
+    };
+    match went {
+        Some(state) => report(&mut client, &sent, state, wanted, args.wait.is_some(), printer),
+        None => {
+            let state = client.state_of(sent.row).map_err(explain)?.unwrap_or(sent.state);
+            show(&mut client, &sent, state, printer)?;
+            Err(crate::interrupted())
+        }
+    }
+}
+
+fn nothing_stored() -> CliError {
+    CliError { hint: "nothing was stored or sent".to_owned(), ..crate::interrupted() }
+}
+
+/// Sends it, and waits as long as was asked for. How far it got.
+async fn go(
+    client: &mut Client,
+    args: &Send,
+    sent: &Sent,
+    wanted: State,
+    printer: &Printer,
+) -> Result<State, CliError> {
+    let begun = Instant::now();
+    let within = if args.wait.is_some() { args.timeout } else { ACCEPTED };
     sync_within(client, printer, within).await?;
     client.unlock().map_err(explain)?;
     // The sync has waited for the node's answer. What is still queued then waits for a connection,
@@ -43,8 +86,7 @@ pub(crate) async fn run(
     } else {
         client.state_of(sent.row).map(|state| state.unwrap_or(sent.state))
     };
-    let state = state.map_err(explain)?;
-    report(client, &sent, state, wanted, args.wait.is_some(), printer)
+    state.map_err(explain)
 }
 
 impl From<WaitFor> for State {
@@ -74,10 +116,10 @@ async fn store(
     }
 }
 
-fn text(args: &Send) -> Result<String, CliError> {
+async fn text(args: &Send) -> Result<String, CliError> {
     let bytes = match (&args.text, &args.file) {
-        (Some(text), _) if text != "-" => return Ok(text.clone()),
-        (Some(_), _) => read_all(std::io::stdin().lock(), "standard input")?,
+        (Some(text), _) if text != "-" => return checked(text.clone()),
+        (Some(_), _) => standard_input().await?,
         (None, Some(path)) => {
             let name = path.display().to_string();
             let file = std::fs::File::open(path);
@@ -85,22 +127,42 @@ fn text(args: &Send) -> Result<String, CliError> {
             let file = file.map_err(|e| CliError::io(format!("cannot read {name}"), &e, hint))?;
             read_all(file, &name)?
         }
-        (None, None) => {
-            return Err(CliError::usage("there is no text", "pouch send TO TEXT, or - to read it"));
-        }
+        (None, None) => return Err(no_text()),
     };
-    String::from_utf8(bytes).map_err(|_| {
+    let text = String::from_utf8(bytes).map_err(|_| {
         CliError::failed("not_text", "the text is not UTF-8", "convert it, or send it otherwise")
+    })?;
+    checked(text)
+}
+
+fn checked(text: String) -> Result<String, CliError> {
+    if text.trim().is_empty() { Err(no_text()) } else { Ok(text) }
+}
+
+fn no_text() -> CliError {
+    CliError::usage("there is no text", "pouch send TO TEXT, or - to read it")
+}
+
+/// On a thread of its own, so that an interruption is noticed meanwhile.
+async fn standard_input() -> Result<Vec<u8>, CliError> {
+    let read = tokio::task::spawn_blocking(|| read_all(std::io::stdin(), "standard input")).await;
+    read.unwrap_or_else(|_| {
+        Err(CliError::failed("internal", "standard input was not read", "report this bug"))
     })
 }
 
 /// All of it, but not more than it takes to see that it is too much.
 fn read_all(from: impl Read, name: &str) -> Result<Vec<u8>, CliError> {
     let mut bytes = Vec::new();
-    let limit = 64 * MAX_TEXT as u64;
+    let limit = MAX_TEXT as u64 + 1;
     from.take(limit)
         .read_to_end(&mut bytes)
         .map_err(|e| CliError::io(format!("cannot read {name}"), &e, "check it"))?;
+    if bytes.len() > MAX_TEXT {
+        let message = format!("the text has more than {MAX_TEXT} bytes, which is what fits");
+        let hint = "send it in parts; nothing of it was stored";
+        return Err(CliError::failed("too_large", message, hint));
+    }
     Ok(bytes)
 }
 
@@ -112,27 +174,64 @@ fn report(
     explicit: bool,
     printer: &Printer,
 ) -> Result<(), CliError> {
-    let reason = match client.why(&sent.id).map_err(explain)? {
-        why if state.is_lost() => Some(why.message.reason),
-        why => why.waiting.filter(|_| state == State::Queued).map(|waiting| waiting.reason),
-    };
-    let reason = reason.filter(|reason| !reason.is_empty());
-    let id = sent.id.to_string();
-    let row = SentRow { id: id.clone(), chat: sent.chat.clone(), state: state.to_string(), reason };
-    printer.object(&row, || {
-        let why = row.reason.as_deref().map(|r| format!(": {}", safe(r))).unwrap_or_default();
-        format!("{} to {}{why}  {}", row.state, safe(&row.chat), row.id)
-    })?;
-    let next = format!("pouch why {id}");
+    let reason = show(client, sent, state, printer)?;
+    let next = format!("pouch why {}", sent.id);
     if explicit && !state.reached(wanted) {
         let message = format!("the message is {state}, not {wanted}");
         return Err(CliError::new(Exit::TimedOut, "timed_out", message, next));
     }
     if state.is_lost() {
-        let is_denied = row.reason.as_deref().is_some_and(|reason| reason.starts_with("DENIED"));
+        let is_denied = reason.is_some_and(|reason| reason.starts_with("DENIED"));
         let (exit, code) =
             if is_denied { (Exit::Denied, "denied") } else { (Exit::Failed, "failed") };
         return Err(CliError::new(exit, code, format!("the message is {state}"), next));
     }
     Ok(())
+}
+
+/// Prints where the message is; returns why it is not further.
+fn show(
+    client: &mut Client,
+    sent: &Sent,
+    state: State,
+    printer: &Printer,
+) -> Result<Option<String>, CliError> {
+    let reason = match client.why(&sent.id).map_err(explain)? {
+        why if state.is_lost() => Some(why.message.reason),
+        why => why.waiting.filter(|_| state == State::Queued).map(|waiting| waiting.reason),
+    };
+    let reason = reason.filter(|reason| !reason.is_empty());
+    let (id, chat) = (sent.id.to_string(), sent.chat.clone());
+    let row = SentRow { id, chat, state: state.to_string(), reason };
+    printer.object(&row, || {
+        let why = row.reason.as_deref().map(|r| format!(": {}", safe(r))).unwrap_or_default();
+        format!("{} to {}{why}  {}", row.state, safe(&row.chat), row.id)
+    })?;
+    Ok(row.reason)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_says_nothing_is_refused_and_what_is_too_long_is_not_read_to_its_end() {
+        for nothing in ["", " ", "\n", "\t \r\n", "\u{3000}"] {
+            let refused = checked(nothing.to_owned()).unwrap_err();
+            assert_eq!((refused.exit, &*refused.message), (Exit::Usage, "there is no text"));
+        }
+        assert_eq!(checked("hi\n".to_owned()).unwrap(), "hi\n", "exactly what was given");
+        let fits = vec![b'x'; MAX_TEXT];
+        assert_eq!(read_all(fits.as_slice(), "it").unwrap(), fits);
+        let endless = std::io::repeat(b'x');
+        let refused = read_all(endless, "it").unwrap_err();
+        assert!(refused.message.contains("more than 61440"), "{refused:?}");
+    }
+
+    #[test]
+    fn an_interruption_before_anything_was_stored_says_so() {
+        let error = nothing_stored();
+        assert_eq!((error.exit, error.code), (Exit::Interrupted, "interrupted"));
+        assert!(error.hint.contains("nothing was stored"));
+    }
 }

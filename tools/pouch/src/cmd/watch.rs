@@ -1,8 +1,9 @@
 //! `watch`: what happens, as it happens, one line each.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use postroad_cli::{CliError, Format, GlobalArgs, Printer, json_line, safe};
+use postroad_cli::{CliError, Format, GlobalArgs, Printer, json_line, now_ms, rfc3339_ms, safe};
 use postroad_client::{Client, Event, Message, Query};
 use serde::Serialize;
 
@@ -22,8 +23,8 @@ enum Line {
     Request { account: String },
     Contact { account: String },
     Problem { code: String, message: String },
-    Online,
-    Offline,
+    Online { at: String },
+    Offline { reason: String, at: String },
 }
 
 pub(crate) async fn run(
@@ -33,13 +34,15 @@ pub(crate) async fn run(
 ) -> Result<(), CliError> {
     // A program reads this, unless somebody says otherwise.
     let is_human = matches!(global.output, Some(Format::Table | Format::Wide));
-    let mut watch = Watch { client, printer, is_human, newest: 0, online: None };
+    let mut watch =
+        Watch { client, printer, is_human, newest: 0, online: None, shown: BTreeSet::new() };
     watch.newest = watch.client.newest_event().map_err(explain)?;
     sync(watch.client, printer).await?;
     watch.client.unlock().map_err(explain)?;
     watch.connection()?;
     let query = Query { unshown: true, ..Query::default() };
     let waiting = watch.client.messages(&query).map_err(explain)?;
+    watch.shown = waiting.iter().map(|message| message.row).collect();
     watch.show(&waiting).await?;
     loop {
         watch.round().await?;
@@ -53,6 +56,8 @@ struct Watch<'a> {
     is_human: bool,
     newest: i64,
     online: Option<bool>,
+    /// Rows that were shown before their events were seen.
+    shown: BTreeSet<i64>,
 }
 
 impl Watch<'_> {
@@ -62,10 +67,12 @@ impl Watch<'_> {
             self.newest = number;
             match event {
                 Event::Message { row } => {
-                    let message = self.client.message_at(row).map_err(explain)?;
-                    // What another command showed is not new.
-                    let new: Vec<Message> = message.into_iter().filter(|m| !m.shown).collect();
-                    self.show(&new).await?;
+                    // Whatever another command has shown meanwhile: who watches sees all of it.
+                    if !self.shown.remove(&row) {
+                        let message = self.client.message_at(row).map_err(explain)?;
+                        let new: Vec<Message> = message.into_iter().collect();
+                        self.show(&new).await?;
+                    }
                 }
                 Event::State { row, state } => {
                     if let Some(message) = self.client.message_at(row).map_err(explain)? {
@@ -86,11 +93,18 @@ impl Watch<'_> {
     }
 
     fn connection(&mut self) -> Result<(), CliError> {
-        let online = self.client.is_online();
+        // Another process's connection is as good: what it takes is in the database at once.
+        let online = self.client.is_online() || self.client.is_shared().map_err(explain)?;
         if self.online.replace(online) == Some(online) {
             return Ok(());
         }
-        self.line(if online { &Line::Online } else { &Line::Offline })
+        let at = rfc3339_ms(now_ms());
+        if online {
+            return self.line(&Line::Online { at });
+        }
+        let reason = self.client.offline_reason().map_err(explain)?;
+        let reason = reason.unwrap_or_else(|| "there was no connection yet".to_owned());
+        self.line(&Line::Offline { reason, at })
     }
 
     /// Prints messages, marks them, and lets their senders know if they may.
@@ -118,8 +132,8 @@ impl Watch<'_> {
             Line::Request { account } => format!("{account} asks to write: pouch requests\n"),
             Line::Contact { account } => format!("contact {account}\n"),
             Line::Problem { code, message } => format!("{}: {}\n", safe(code), safe(message)),
-            Line::Online => "online\n".to_owned(),
-            Line::Offline => "offline\n".to_owned(),
+            Line::Online { at } => format!("online  {at}\n"),
+            Line::Offline { reason, at } => format!("offline  {at}  {}\n", safe(reason)),
         };
         self.printer.out(&text)
     }

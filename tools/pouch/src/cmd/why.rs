@@ -49,12 +49,15 @@ fn human(row: &WhyRow) -> String {
         let checked = if step.verified { "verified" } else { "not verifiable" };
         text += &format!("  {:<9}  {}  {checked}  by {}\n", step.state, step.at, step.by);
     }
-    if let Some(reason) = &row.reason {
+    if let (Some(reason), None) = (&row.reason, &row.waiting) {
         text += &format!("reason: {}\n", safe(reason));
     }
     if let Some(waiting) = &row.waiting {
         text += &format!("waits at {} since {}\n", waiting.at, waiting.since);
         text += &format!("  for: {}\n", safe(&waiting.reason));
+        if let Some(hint) = waiting.hint {
+            text += &format!("  next try: {hint}\n");
+        }
         if let Some(next) = &waiting.next_try {
             text += &format!("  next try: {next}\n");
         }
