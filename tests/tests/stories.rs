@@ -168,6 +168,11 @@ fn invites_say_what_is_wrong_with_them() {
     assert!(cut.code != 0 && cut.stderr.contains("damaged"), "{}", cut.stderr);
     let revoked = node.invite();
     node.postroad(&["--yes", "invite", "revoke", &revoked]);
+    let listed = node.postroad(&["invite", "ls"]);
+    let made = node.postroad(&["invite", "create"]);
+    assert!(!listed.to_string().contains(made["id"].as_str().unwrap()));
+    let listed = node.postroad(&["invite", "ls"]);
+    assert!(listed.to_string().contains(made["id"].as_str().unwrap()), "the same id: {listed}");
     let ran = Person::new("fourth").run(&["join", &revoked, "--name", "fourth"]);
     assert!(ran.code != 0 && ran.stderr.contains("taken back"), "{}", ran.stderr);
     let taken = Person::new("fifth").run(&["join", &node.invite(), "--name", "first"]);

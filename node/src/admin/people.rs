@@ -26,15 +26,18 @@ fn one() -> u64 {
 
 #[derive(Serialize)]
 pub(super) struct Invite {
+    /// What lists and logs call it: the hash of its code.
+    id: String,
     code: String,
     link: String,
     uses: u64,
     expires_at: Option<String>,
 }
 
-/// An invite as listed: its code is not kept, so it goes by the hash of it.
+/// An invite as listed: its code is not kept, so `code` is its id here.
 #[derive(Serialize)]
 pub(super) struct InviteRow {
+    id: String,
     code: String,
     uses: u64,
     used: u64,
@@ -45,6 +48,7 @@ pub(super) struct InviteRow {
 impl From<InviteView> for InviteRow {
     fn from(view: InviteView) -> Self {
         Self {
+            id: view.hash.to_string(),
             code: view.hash.to_string(),
             uses: view.uses,
             used: view.used,
@@ -98,7 +102,7 @@ pub(super) async fn invite_create(State(admin): Ctx, Json(ask): Json<NewInvite>)
         .map_err(|e| Problem::bad(format!("no randomness: {e}"), "see the log"))?;
     let code = InviteCode(random);
     let expires = ask.expires_s.map_or(0, |after| clock::now() / 1000 + after);
-    let text = to_base32(&code.0);
+    let (text, id) = (to_base32(&code.0), code.hash().to_string());
     let link = JoinLink { node, code: Some(code.clone()) };
     let uses = ask.uses;
     admin
@@ -106,7 +110,7 @@ pub(super) async fn invite_create(State(admin): Ctx, Json(ask): Json<NewInvite>)
         .act(move |core, now| core.create_invite(now, &code, uses, expires))
         .await?
         .map_err(|error| Problem::bad(error.to_string(), "postroad invite ls"))?;
-    Ok(Json(Invite { code: text, link: link.to_string(), uses, expires_at: time(expires) }))
+    Ok(Json(Invite { id, code: text, link: link.to_string(), uses, expires_at: time(expires) }))
 }
 
 /// Takes the id that a list shows, the code, or the whole link.
@@ -115,7 +119,7 @@ pub(super) async fn invite_revoke(
     Path(text): Path<String>,
 ) -> Result<StatusCode, Problem> {
     let hash = parse_invite(&text).ok_or_else(|| {
-        Problem::bad(format!("{text:?} is no invite"), "give what postroad invite ls shows")
+        Problem::not_found(format!("{text:?} is no invite"), "postroad invite ls shows them")
     })?;
     if admin.engine.act(move |core, _| core.revoke_invite(&hash)).await? {
         return Ok(StatusCode::NO_CONTENT);

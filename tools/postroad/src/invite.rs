@@ -1,6 +1,6 @@
 //! Invites: how people come to a node.
 
-use postroad_cli::{CliError, Column, Exit, Printer, Row, qr, safe};
+use postroad_cli::{CliError, Column, Printer, Row, qr, safe};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -67,20 +67,12 @@ pub(crate) fn run(
             printer.rows(&rows, "no invites; make one: postroad invite create")
         }
         InviteCommand::Revoke { code } => {
-            admin.delete(&format!("/v1/invites/{}", segment(code))).map_err(unknown)?;
+            admin.delete(&format!("/v1/invites/{}", segment(code)))?;
             printer.object(&json!({ "code": code, "state": "revoked" }), || {
                 format!("revoked: nobody can join with {} any more", safe(code))
             })
         }
     }
-}
-
-/// A node may call a text that is no invite's malformed; for who typed it, there is no such invite.
-fn unknown(error: CliError) -> CliError {
-    if error.code == "refused" && error.message.contains("is no invite") {
-        return CliError { code: "not_found", exit: Exit::NotFound, ..error };
-    }
-    error
 }
 
 fn create(admin: &Admin, args: &CreateArgs, printer: &Printer) -> Result<(), CliError> {
