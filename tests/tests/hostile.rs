@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 
 use postroad_client::connection::{Connection, Dial};
 use postroad_proto::SigningKey;
+use postroad_proto::envelope::{Class, Envelope, Header, Parcel, Route, mode};
 use postroad_proto::error::ErrorCode;
-use postroad_proto::frame::{Ack, Credit, Frame, Hello, Ping, Register, TokensPut};
+use postroad_proto::frame::{Ack, Credit, Frame, Hello, Ping, Register, Send, TokensPut};
 use postroad_proto::hello;
 use postroad_proto::ids::{AccountId, Hash};
 use postroad_proto::link::NodeLink;
@@ -17,7 +18,7 @@ use postroad_proto::network::Network;
 use postroad_proto::noise::{self, Initiator, NoiseSecret};
 use postroad_proto::record::{AccountRecord, Device, DeviceList, OLM_VERSION, RECORD_VERSION};
 use postroad_proto::signed::Signed;
-use postroad_proto::token::TokenEntry;
+use postroad_proto::token::{DeliveryToken, TokenEntry};
 use postroad_tests::{Node, Person, wait_for};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
@@ -223,7 +224,7 @@ async fn a_client_that_never_reads_is_hung_up_on() {
 async fn member(node: &Node, key: u8) -> Connection {
     let link: NodeLink = node.link().parse().unwrap();
     let signing = SigningKey::from_bytes(&[key; 32]);
-    let account = AccountId(signing.verifying_key().to_bytes());
+    let account = account_of(key);
     let noise = noise::public_key(&NoiseSecret([key; 32]));
     let device = Device {
         number: 1,
@@ -320,4 +321,90 @@ async fn strangers_that_say_nothing_have_to_go() {
         wait_for("the node to hang up on them", || (open_sockets(&node) <= before).then_some(()));
     });
     gone.await.unwrap();
+}
+
+/// The account that [`member`] makes for a key.
+fn account_of(key: u8) -> AccountId {
+    AccountId(SigningKey::from_bytes(&[key; 32]).verifying_key().to_bytes())
+}
+
+/// A known device connects again.
+async fn come_back(node: &Node, key: u8) -> Connection {
+    let mut connection = stranger(node, key).await;
+    let hello = Hello {
+        versions: (1, 1),
+        account: Some(account_of(key)),
+        device: 1,
+        devices: None,
+        cursor: 0,
+        quoted: vec![],
+    };
+    connection.send(hello).await.unwrap();
+    connection
+}
+
+/// Sends an envelope and returns how many copies the receipt speaks of.
+async fn submit(connection: &mut Connection, number: u64, envelope: &Envelope) -> u64 {
+    connection.send(Send { number, envelope: envelope.clone() }).await.unwrap();
+    loop {
+        match connection.recv().await.unwrap() {
+            Frame::Accepted(accepted) => {
+                assert_eq!(accepted.numbers, [number]);
+                return accepted.items[0].copies;
+            }
+            Frame::Refused(refused) => panic!("{}: {}", refused.code, refused.detail),
+            _ => {}
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_repeat_is_answered_again_and_kept_once_also_after_a_kill() {
+    let mut node = Node::start("[custody]\nregistration = \"open\"");
+    let (mut alice, mut bob) = (member(&node, 7).await, member(&node, 8).await);
+    let token = DeliveryToken([9; 16]);
+    let entry =
+        TokenEntry { hash: token.hash(), label: [1; 8], rate: 0, byte_share: 0, expires: 0 };
+    bob.send(TokensPut { request: 2, tokens: vec![entry] }).await.unwrap();
+    while !matches!(bob.recv().await.unwrap(), Frame::Done(done) if done.request == 2) {}
+    let body = vec![7; 256];
+    let parcel = Parcel {
+        account: account_of(8),
+        token: Some(token),
+        tag: None,
+        label: None,
+        headers: vec![Header { device: 1, sealed: vec![1; 100].into() }],
+    };
+    let home = node.link().parse::<NodeLink>().unwrap().node;
+    let envelope = Envelope {
+        version: 1,
+        flags: 0,
+        class: Class::Message.number(),
+        mode: mode::PAIR,
+        deadline: postroad_client::now() / 1000 + 3600,
+        body_hash: Hash::of(&body),
+        body: body.into(),
+        stamp: vec![].into(),
+        routes: vec![Route { home, backups: vec![], parcels: vec![parcel] }],
+    };
+    for number in 1..=3 {
+        assert_eq!(submit(&mut alice, number, &envelope).await, 1);
+    }
+    node.kill();
+    node.restart();
+    let mut alice = come_back(&node, 7).await;
+    assert_eq!(submit(&mut alice, 1, &envelope).await, 1);
+    assert_eq!(node.postroad(&["mailbox", "stats"])["messages"], 1);
+    let mut bob = come_back(&node, 8).await;
+    bob.send(Credit { messages: 10, bytes: 1 << 20 }).await.unwrap();
+    bob.send(Ping { request: 1 }).await.unwrap();
+    let mut pushed = 0;
+    loop {
+        match bob.recv().await.unwrap() {
+            Frame::Push(_) => pushed += 1,
+            Frame::Done(done) if done.request == 1 => break,
+            _ => {}
+        }
+    }
+    assert_eq!(pushed, 1);
 }
