@@ -96,6 +96,24 @@ pub struct StoreSection {
     pub journal: Options,
 }
 
+/// Segments that a limited journal is divided into at least: what is preallocated counts, and must
+/// not fill the limit by itself.
+const MIN_SEGMENTS: u64 = 16;
+/// Least limit of the journal, bytes: a segment below a MiB hardly holds more than the room that is
+/// kept for the next group.
+const MIN_MAX_BYTES: u64 = MIN_SEGMENTS << 20;
+
+impl StoreSection {
+    /// The journal's options, with segments that fit the limit.
+    pub(crate) fn journal_options(&self) -> Options {
+        let mut options = self.journal.clone();
+        if self.max_bytes != 0 {
+            options.segment_bytes = options.segment_bytes.min(self.max_bytes / MIN_SEGMENTS);
+        }
+        options
+    }
+}
+
 /// A configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -147,6 +165,12 @@ impl Config {
         }
         if self.gateway.listen.is_empty() {
             return Err(ConfigError::Value("gateway.listen: name at least one address".into()));
+        }
+        if self.store.max_bytes != 0 && self.store.max_bytes < MIN_MAX_BYTES {
+            return Err(ConfigError::Value(format!(
+                "store.max_bytes (--disk) = {}: expected at least 16MiB, or 0 for no limit",
+                self.store.max_bytes
+            )));
         }
         if self.custody.token_share > 100 {
             return Err(ConfigError::Value("custody.token_share is a percentage".into()));

@@ -113,7 +113,8 @@ impl Server {
             link: node_link(&config, &identity, client).to_string(),
         };
         let (engine, ended) = start_engine(&config, &identity, name, data_dir)?;
-        let record = node_record(&config, &identity, &ready)?;
+        let generation = generation(&engine).await?;
+        let record = node_record(&config, &identity, &ready, generation)?;
         let network = config.node.network.clone();
         let shared =
             gateway::Shared::new(config.gateway.clone(), network, identity.noise(), record);
@@ -131,7 +132,8 @@ impl Server {
                 stopping.clone(),
             ));
         }
-        tokio::spawn(renew_record(shared.clone(), config.clone(), identity, ready.clone()));
+        let renewing = (shared.clone(), engine.clone());
+        tokio::spawn(renew_record(renewing, config.clone(), identity, ready.clone()));
         Ok(Self {
             engine,
             ended,
@@ -213,13 +215,14 @@ fn start_engine(
     let files =
         RealFiles::new(journal_dir(data_dir)).map_err(|source| io("the journal", source))?;
     let index = Some(index_dir(data_dir));
-    let (journal, recovered) = Journal::open(files, index, config.store.journal.clone())?;
+    let options = config.store.journal_options();
+    let segment_bytes = options.segment_bytes;
+    let (journal, recovered) = Journal::open(files, index, options)?;
     let mut run = [0; 8];
     getrandom::fill(&mut run).map_err(IdentityError::Random)?;
     let keys = identity.core_keys(config.node.network.clone(), name);
     let core = Core::start(config.custody.clone(), keys, &recovered, run, clock::now())?;
-    let (mut engine, handle) =
-        Engine::new(core, journal, config.store.journal.segment_bytes, config.store.max_bytes);
+    let (mut engine, handle) = Engine::new(core, journal, segment_bytes, config.store.max_bytes);
     engine.begin().map_err(|error| ServerError::Engine(error.to_string()))?;
     let (done, ended) = oneshot::channel();
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -270,11 +273,17 @@ fn node_link(config: &Config, identity: &Identity, addresses: Vec<String>) -> No
     }
 }
 
+async fn generation(engine: &EngineHandle) -> Result<u64, ServerError> {
+    let generation = engine.look(|core, _| core.generation()).await;
+    generation.map_err(|stopped| ServerError::Engine(stopped.to_string()))
+}
+
 /// The node's signed record, encoded as the second Noise message carries it.
 fn node_record(
     config: &Config,
     identity: &Identity,
     ready: &Ready,
+    generation: u64,
 ) -> Result<Bytes, codec::CodecError> {
     let issued = clock::now() / 1000;
     let record = NodeRecord {
@@ -282,7 +291,7 @@ fn node_record(
         flags: 0,
         node: identity.node(),
         seq: issued,
-        generation: 1,
+        generation,
         next_key: None,
         noise: noise::public_key(&identity.noise()),
         next_noise: None,
@@ -303,14 +312,15 @@ fn node_record(
 }
 
 async fn renew_record(
-    shared: Arc<gateway::Shared>,
+    (shared, engine): (Arc<gateway::Shared>, EngineHandle),
     config: Config,
     identity: Identity,
     ready: Ready,
 ) {
     loop {
         tokio::time::sleep(RECORD_RENEWAL).await;
-        match node_record(&config, &identity, &ready) {
+        let Ok(generation) = generation(&engine).await else { return };
+        match node_record(&config, &identity, &ready, generation) {
             Ok(record) => shared.set_record(record),
             Err(error) => tracing::error!(%error, "the node's record cannot be renewed"),
         }

@@ -53,7 +53,7 @@ fn journal(dir: &Path) -> Result<Journal<RealFiles>, Failure> {
     let path = dir.join(CONFIG_FILE);
     let config = if path.exists() { Config::read(&path)? } else { Config::default() };
     let files = RealFiles::new(journal_dir(dir))?;
-    Ok(Journal::open(files, Some(index_dir(dir)), config.store.journal)?.0)
+    Ok(Journal::open(files, Some(index_dir(dir)), config.store.journal_options())?.0)
 }
 
 fn verify(place: &Place) -> Result<(), Failure> {
