@@ -7,6 +7,7 @@
 pub mod node;
 pub mod person;
 pub mod programs;
+pub mod raw;
 
 pub use node::Node;
 pub use person::{Person, Ran};

@@ -102,6 +102,23 @@ fn a_full_disk_refuses_new_mail_delivers_the_old_and_recovers() {
 }
 
 #[test]
+fn a_limit_on_the_disk_holds_and_leaves_room_to_work() {
+    let node = Node::start("[store]\nmax_bytes = \"16MiB\"");
+    assert_eq!(node.postroad(&["status"])["verdict"], "ok", "an empty node is not full");
+    let (alice, bob) = (Person::join("alice", &node), Person::join("bob", &node));
+    alice.add(&bob);
+    let long = "z".repeat(60_000);
+    let accepted = (0..400).take_while(|n| alice.send("bob", &format!("{n} {long}")).1 != "queued");
+    let accepted = accepted.count();
+    assert!((100..300).contains(&accepted), "{accepted} of 64 KiB each in 16 MiB");
+    let status = node.postroad(&["status"]);
+    assert_eq!(status["verdict"], "action", "{status}");
+    assert!(status["store"]["disk_bytes"].as_u64() < Some(20 << 20), "{status}");
+    assert!(bob.inbox().len() >= accepted);
+    wait_for("room again", || (node.postroad(&["status"])["verdict"] == "ok").then_some(()));
+}
+
+#[test]
 fn the_index_is_rebuilt_when_it_is_gone_or_damaged() {
     let mut node = Node::start("");
     let (alice, bob) = (Person::join("alice", &node), Person::join("bob", &node));

@@ -1,4 +1,5 @@
-//! Programs that mean no good: garbage on every port, frames out of turn, clients that never read.
+//! Programs that mean no good, or say everything twice: garbage on every port, frames out of turn,
+//! floods, clients that never read, repeats.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -6,19 +7,18 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use postroad_client::connection::{Connection, Dial};
-use postroad_proto::SigningKey;
+use postroad_client::connection::Connection;
 use postroad_proto::envelope::{Class, Envelope, Header, Parcel, Route, mode};
 use postroad_proto::error::ErrorCode;
 use postroad_proto::frame::{Ack, Credit, Frame, Hello, Ping, Register, Send, TokensPut};
 use postroad_proto::hello;
-use postroad_proto::ids::{AccountId, Hash};
+use postroad_proto::ids::Hash;
 use postroad_proto::link::NodeLink;
 use postroad_proto::network::Network;
-use postroad_proto::noise::{self, Initiator, NoiseSecret};
-use postroad_proto::record::{AccountRecord, Device, DeviceList, OLM_VERSION, RECORD_VERSION};
+use postroad_proto::noise::{Initiator, NoiseSecret};
 use postroad_proto::signed::Signed;
 use postroad_proto::token::{DeliveryToken, TokenEntry};
+use postroad_tests::raw::{account_of, come_back, hello_frame, member, stranger};
 use postroad_tests::{Node, Person, wait_for};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
@@ -108,19 +108,6 @@ fn another_version_or_network_gets_a_plain_reason() {
     assert!(throw(&node.client(), b"GET / HTTP/1.1\r\nHost: here\r\n\r\n").is_empty());
 }
 
-/// A client with a made-up key, past the handshake.
-async fn stranger(node: &Node, key: u8) -> Connection {
-    let link: NodeLink = node.link().parse().unwrap();
-    let dial = Dial {
-        network: &link.network,
-        node: Some(&link.node),
-        addresses: &link.addresses,
-        secret: &NoiseSecret([key; 32]),
-        within: Duration::from_secs(5),
-    };
-    dial.connect().await.unwrap().0
-}
-
 /// The code with which the node hangs up.
 async fn parting(connection: &mut Connection) -> Option<ErrorCode> {
     let mut code = None;
@@ -130,11 +117,6 @@ async fn parting(connection: &mut Connection) -> Option<ErrorCode> {
         }
     }
     code
-}
-
-fn hello_frame() -> Frame {
-    let versions = (1, 1);
-    Hello { versions, account: None, device: 0, devices: None, cursor: 0, quoted: vec![] }.into()
 }
 
 #[tokio::test]
@@ -220,60 +202,6 @@ async fn a_client_that_never_reads_is_hung_up_on() {
     still_works(&node, &alice, &bob);
 }
 
-/// Makes an account on an open node whose client is this test.
-async fn member(node: &Node, key: u8) -> Connection {
-    let link: NodeLink = node.link().parse().unwrap();
-    let signing = SigningKey::from_bytes(&[key; 32]);
-    let account = account_of(key);
-    let noise = noise::public_key(&NoiseSecret([key; 32]));
-    let device = Device {
-        number: 1,
-        noise,
-        seal: noise,
-        olm_identity: noise,
-        olm_signing: noise,
-        olm_version: OLM_VERSION,
-        rights: 0,
-        added: 0,
-    };
-    let list = DeviceList {
-        version: RECORD_VERSION,
-        flags: 0,
-        account,
-        epoch: 0,
-        seq: 1,
-        devices: vec![device],
-    };
-    let devices = Signed::new(&list, &signing, &link.network).unwrap();
-    let record = AccountRecord {
-        version: RECORD_VERSION,
-        flags: 0,
-        account,
-        epoch: 0,
-        seq: 1,
-        previous: None,
-        home: link.node,
-        backups: vec![],
-        hints: vec![],
-        devices: devices.hash(),
-        lookup_key: None,
-        issued: 0,
-        expires: u64::MAX,
-        steward: None,
-    };
-    let record = Signed::new(&record, &signing, &link.network).unwrap();
-    let mut connection = stranger(node, key).await;
-    connection.send(hello_frame()).await.unwrap();
-    let register = Register { request: 1, invite: None, handle: None, record, devices };
-    connection.send(register).await.unwrap();
-    loop {
-        if let Frame::Done(done) = connection.recv().await.unwrap() {
-            assert_eq!(done.code, None, "{}", done.detail);
-            return connection;
-        }
-    }
-}
-
 #[tokio::test]
 async fn a_flood_of_state_ends_neither_the_node_nor_others_patience() {
     let node = Node::start("[custody]\nregistration = \"open\"");
@@ -321,26 +249,6 @@ async fn strangers_that_say_nothing_have_to_go() {
         wait_for("the node to hang up on them", || (open_sockets(&node) <= before).then_some(()));
     });
     gone.await.unwrap();
-}
-
-/// The account that [`member`] makes for a key.
-fn account_of(key: u8) -> AccountId {
-    AccountId(SigningKey::from_bytes(&[key; 32]).verifying_key().to_bytes())
-}
-
-/// A known device connects again.
-async fn come_back(node: &Node, key: u8) -> Connection {
-    let mut connection = stranger(node, key).await;
-    let hello = Hello {
-        versions: (1, 1),
-        account: Some(account_of(key)),
-        device: 1,
-        devices: None,
-        cursor: 0,
-        quoted: vec![],
-    };
-    connection.send(hello).await.unwrap();
-    connection
 }
 
 /// Sends an envelope and returns how many copies the receipt speaks of.

@@ -7,7 +7,7 @@ mod cluster;
 use cluster::{Cluster, stored, two_friends};
 use postroad_core::Config;
 use postroad_proto::error::ErrorCode;
-use postroad_proto::frame::{Ack, Frame, Ping, RecordsPut};
+use postroad_proto::frame::{Ack, Frame, Ping};
 use postroad_proto::receipt::{self, ReceiptKind};
 
 const PLENTY: u64 = 1 << 20;
@@ -258,8 +258,7 @@ fn what_one_device_has_acked_does_not_expire_even_after_a_restart() {
     let mut world = Cluster::new();
     let (alice, at_alice, mut bob, at_bob) = two_friends(&mut world);
     bob.set_devices(2);
-    let (record, devices) = (Some(bob.record(2)), Some(bob.list()));
-    world.say(at_bob, RecordsPut { request: 1, record, devices });
+    world.say(at_bob, bob.records_put(2));
     world.send(at_alice, 1, alice.envelope(&bob, world.seconds() + 60, b"to both"));
     world.credit(at_bob, 9, PLENTY);
     let seq = world.pushes(at_bob)[0].seq;

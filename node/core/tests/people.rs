@@ -230,8 +230,7 @@ fn a_second_device_gets_its_own_mailbox_and_one_taken_off_loses_it() {
     let mut world = Cluster::new();
     let (alice, at_alice, mut bob, at_bob) = two_friends(&mut world);
     bob.set_devices(2);
-    let (record, devices) = (Some(bob.record(2)), Some(bob.list()));
-    world.say(at_bob, RecordsPut { request: 1, record, devices });
+    world.say(at_bob, bob.records_put(2));
     world.turn();
     assert_eq!(world.done(at_bob).code, None);
     world.send(at_alice, 1, alice.envelope(&bob, world.seconds() + 60, b"to both"));
@@ -247,8 +246,7 @@ fn a_second_device_gets_its_own_mailbox_and_one_taken_off_loses_it() {
     world.turn();
     assert_eq!(world.done(at_bob).code, Some(ErrorCode::Conflict), "a newer one is held");
     bob.set_devices(1);
-    let (record, devices) = (Some(bob.record(3)), Some(bob.list()));
-    world.say(at_bob, RecordsPut { request: 4, record, devices });
+    world.say(at_bob, bob.records_put(3));
     world.turn();
     assert_eq!(world.done(at_bob).code, None);
     assert_eq!((stored(world.store(), &bob, 1), stored(world.store(), &bob, 2)), (1, 0));
@@ -283,8 +281,7 @@ fn a_number_with_other_keys_is_another_device() {
     let mut world = Cluster::new();
     let (alice, at_alice, mut bob, at_bob) = two_friends(&mut world);
     bob.set_devices(2);
-    let (record, devices) = (Some(bob.record(2)), Some(bob.list()));
-    world.say(at_bob, RecordsPut { request: 1, record, devices });
+    world.say(at_bob, bob.records_put(2));
     world.turn();
     let second = world.connect(&bob, 2);
     let envelope = alice.envelope(&bob, world.seconds() + 60, b"to both");
@@ -294,8 +291,7 @@ fn a_number_with_other_keys_is_another_device() {
 
     bob.change_keys(2);
     bob.set_devices(2);
-    let (record, devices) = (Some(bob.record(3)), Some(bob.list()));
-    world.say(at_bob, RecordsPut { request: 2, record, devices });
+    world.say(at_bob, bob.records_put(3));
     world.turn();
     assert_eq!(world.closed.get(&second), Some(&ErrorCode::Denied), "the old key is out");
     assert_eq!(stored(world.store(), &bob, 2), 0, "and its mail is not the new one's");
@@ -306,16 +302,14 @@ fn mail_that_was_dropped_with_its_device_is_judged_anew() {
     let mut world = Cluster::new();
     let (alice, at_alice, mut bob, at_bob) = two_friends(&mut world);
     bob.set_devices(2);
-    let (record, devices) = (Some(bob.record(2)), Some(bob.list()));
-    world.say(at_bob, RecordsPut { request: 1, record, devices });
+    world.say(at_bob, bob.records_put(2));
     let mut envelope = alice.envelope(&bob, world.seconds() + 60, b"to the second");
     envelope.routes[0].parcels[0].headers.remove(0);
     world.send(at_alice, 1, envelope.clone());
     world.turn();
     world.accepted(at_alice);
     bob.set_devices(1);
-    let (record, devices) = (Some(bob.record(3)), Some(bob.list()));
-    world.say(at_bob, RecordsPut { request: 2, record, devices });
+    world.say(at_bob, bob.records_put(3));
     world.send(at_alice, 2, envelope);
     world.turn();
     assert_eq!(world.refused(at_alice).code, ErrorCode::StaleDevices, "nobody holds it");

@@ -2,7 +2,7 @@
 
 use postroad_proto::SigningKey;
 use postroad_proto::envelope::{Class, ENVELOPE_VERSION, Envelope, Header, Parcel, Route, mode};
-use postroad_proto::frame::{Frame, Hello, PrekeysPut, Register, TokensPut};
+use postroad_proto::frame::{Frame, Hello, PrekeysPut, RecordsPut, Register, TokensPut};
 use postroad_proto::ids::{AccountId, Hash, NodeId};
 use postroad_proto::network::Network;
 use postroad_proto::prekey::Prekey;
@@ -129,6 +129,12 @@ impl Persona {
             devices: self.list(),
         }
         .into()
+    }
+
+    /// Replaces its records: the list as it is now, under a record with this number.
+    pub fn records_put(&self, seq: u64) -> Frame {
+        let (record, devices) = (Some(self.record(seq)), Some(self.list()));
+        RecordsPut { request: seq, record, devices }.into()
     }
 
     /// The token that this persona gives to `contact`.
