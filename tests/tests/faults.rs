@@ -111,8 +111,9 @@ fn a_limit_on_the_disk_holds_and_leaves_room_to_work() {
     let accepted = (0..400).take_while(|n| alice.send("bob", &format!("{n} {long}")).1 != "queued");
     let accepted = accepted.count();
     assert!((100..300).contains(&accepted), "{accepted} of 64 KiB each in 16 MiB");
+    // The verdict may be good again by now: sealing gives back what was allocated and not used.
     let status = node.postroad(&["status"]);
-    assert_eq!(status["verdict"], "action", "{status}");
+    assert!(status["counters"]["refused"].as_u64() > Some(0), "{status}");
     assert!(status["store"]["disk_bytes"].as_u64() < Some(20 << 20), "{status}");
     assert!(bob.inbox().len() >= accepted);
     wait_for("room again", || (node.postroad(&["status"])["verdict"] == "ok").then_some(()));
