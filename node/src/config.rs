@@ -6,9 +6,14 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use postroad_proto::network::Network;
+use postroad_proto::limits::MAX_NODE_NAME;
+use postroad_proto::link::NodeLink;
+use postroad_proto::network::{Network, NetworkDefinition};
 use postroad_store::Options;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+
+use crate::net::multiaddress;
 
 /// The whole configuration.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -18,6 +23,8 @@ pub struct Config {
     pub node: NodeSection,
     /// Where clients reach it.
     pub gateway: GatewaySection,
+    /// Where other nodes reach it, and which of them it looks for.
+    pub net: NetSection,
     /// The operator's interface.
     pub admin: AdminSection,
     /// Limits of custody.
@@ -67,6 +74,80 @@ impl Default for GatewaySection {
             max_strangers_per_address: 128,
             max_unread: 8 << 20,
         }
+    }
+}
+
+/// Where other nodes reach the node, and which of them it looks for.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct NetSection {
+    /// Addresses to listen on for other nodes. Default "0.0.0.0:7452".
+    pub listen: Vec<SocketAddr>,
+    /// `host:port` for other nodes as seen from outside. Default: the addresses listened on.
+    pub external: Vec<String>,
+    /// Node links of nodes to keep a connection to, with node-to-node addresses. They are kept
+    /// until `postroad peer` removes them. Default none.
+    pub peers: Vec<String>,
+    /// Node links of nodes to begin with while no others are known; a network's definition brings
+    /// its own. Default none.
+    pub bootstrap: Vec<String>,
+}
+
+impl Default for NetSection {
+    fn default() -> Self {
+        Self {
+            listen: vec![SocketAddr::from(([0, 0, 0, 0], 7452))],
+            external: Vec::new(),
+            peers: Vec::new(),
+            bootstrap: Vec::new(),
+        }
+    }
+}
+
+impl NetSection {
+    /// [`Self::peers`], once validated.
+    pub(crate) fn peer_links(&self) -> Vec<NodeLink> {
+        self.peers.iter().filter_map(|link| link.parse().ok()).collect()
+    }
+
+    /// [`Self::bootstrap`], once validated.
+    pub(crate) fn bootstrap_links(&self) -> Vec<NodeLink> {
+        self.bootstrap.iter().filter_map(|link| link.parse().ok()).collect()
+    }
+
+    fn validate(&self, network: &Network) -> Result<(), ConfigError> {
+        if self.listen.is_empty() {
+            return Err(ConfigError::Value("net.listen: name at least one address".into()));
+        }
+        if let Some(wrong) = self.external.iter().find(|text| multiaddress(text).is_none()) {
+            return Err(ConfigError::Value(format!(
+                "net.external (--p2p-external) = {wrong:?}: expected host:port"
+            )));
+        }
+        for link in &self.peers {
+            check_link("net.peers (--peer)", link, network)?;
+        }
+        for link in &self.bootstrap {
+            check_link("net.bootstrap", link, network)?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether a node link leads to a node of this network.
+fn check_link(field: &str, text: &str, network: &Network) -> Result<(), ConfigError> {
+    let wrong = |what: String| Err(ConfigError::Value(format!("{field}: {what}")));
+    match text.parse::<NodeLink>() {
+        Err(error) => wrong(error.to_string()),
+        Ok(link) if link.network != *network => wrong(format!(
+            "the link of {} is of the network {}, this node belongs to {network}",
+            link.node, link.network
+        )),
+        Ok(link) if link.p2p.is_empty() => wrong(format!(
+            "the link of {} has no node-to-node address; its operator has one: postroad status",
+            link.node
+        )),
+        Ok(_) => Ok(()),
     }
 }
 
@@ -144,12 +225,23 @@ impl Config {
     /// # Errors
     /// See [`ConfigError`].
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
-        toml::from_str(&text).map_err(|error| ConfigError::Parse {
-            path: path.to_owned(),
-            text: with_suggestion(&error.to_string()),
-        })
+        read_toml(path)
+    }
+
+    /// Belongs to the network that a file defines, and keeps to what it says.
+    ///
+    /// # Errors
+    /// See [`ConfigError`].
+    pub fn join(&mut self, path: &Path) -> Result<(), ConfigError> {
+        let definition: NetworkDefinition = read_toml(path)?;
+        for link in &definition.bootstrap {
+            check_link(&format!("{}: bootstrap", path.display()), link, &definition.network)?;
+        }
+        self.node.network = definition.network;
+        self.net.bootstrap = definition.bootstrap;
+        let longest = definition.max_deadline.unwrap_or(u64::MAX);
+        self.custody.max_deadline = self.custody.max_deadline.min(longest);
+        Ok(())
     }
 
     /// Checks what types cannot.
@@ -166,6 +258,7 @@ impl Config {
         if self.gateway.listen.is_empty() {
             return Err(ConfigError::Value("gateway.listen: name at least one address".into()));
         }
+        self.net.validate(&self.node.network)?;
         if self.store.max_bytes != 0 && self.store.max_bytes < MIN_MAX_BYTES {
             return Err(ConfigError::Value(format!(
                 "store.max_bytes (--disk) = {}: expected at least 16MiB, or 0 for no limit",
@@ -175,7 +268,8 @@ impl Config {
         if self.custody.token_share > 100 {
             return Err(ConfigError::Value("custody.token_share is a percentage".into()));
         }
-        if self.node.name.contains(['@', '/', ' ']) || self.node.name.len() > 253 {
+        let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.');
+        if !self.node.name.chars().all(fits) || self.node.name.len() > MAX_NODE_NAME {
             return Err(ConfigError::Value(format!(
                 "node.name = {:?}: expected a DNS name",
                 self.node.name
@@ -183,6 +277,15 @@ impl Config {
         }
         Ok(())
     }
+}
+
+fn read_toml<T: DeserializeOwned>(path: &Path) -> Result<T, ConfigError> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+    toml::from_str(&text).map_err(|error| ConfigError::Parse {
+        path: path.to_owned(),
+        text: with_suggestion(&error.to_string()),
+    })
 }
 
 /// Adds "did you mean" to an error about an unknown field, from the list the parser gives.

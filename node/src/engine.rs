@@ -2,21 +2,27 @@
 //! is one commit; while a sync is under way the next group gathers, so that load makes groups
 //! larger rather than syncs more.
 
+mod handle;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use postroad_core::changes::{Changes, ReadError};
 use postroad_core::{Core, Input, Output, SessionId};
-use postroad_store::{Room, Store, StoreError, StoreStats};
-use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use postroad_store::{Room, Store, StoreError};
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
+use self::handle::Command;
+#[cfg(test)]
+pub(crate) use self::handle::Inputs;
+pub(crate) use self::handle::{EngineHandle, Stopped};
+
 use crate::clock;
+use crate::net::NetHandle;
 use crate::outgoing::Outgoing;
 
-/// Commands that may wait for the engine; senders wait when there are more.
-const QUEUE: usize = 4096;
 /// Commands taken into one group at most.
 const GROUP_COMMANDS: usize = 1024;
 /// Most staged bytes of a group; one envelope may stand above it.
@@ -25,6 +31,9 @@ const GROUP_BYTES: u64 = 1 << 20;
 const LAST_ENVELOPE: usize = 160 << 10;
 /// How often deadlines are looked at and the store does its background work.
 const TICK: Duration = Duration::from_millis(500);
+/// The core's timers are looked at so often at most: what cannot be done now must not be tried
+/// without end.
+const LEAST_PAUSE: Duration = Duration::from_millis(10);
 /// How often a commit that found no room is tried again.
 const FULL_RETRY: Duration = Duration::from_millis(200);
 /// How long until a node that cannot even delete gives up. Whoever starts it again finds all.
@@ -32,92 +41,11 @@ const FULL_PATIENCE: Duration = Duration::from_secs(60);
 /// Background work of the store per tick: a tenth of the time at most.
 const CHORES: Duration = Duration::from_millis(50);
 
-type Look = Box<dyn FnOnce(&Core, &StoreStats) + Send>;
-type Act = Box<dyn FnOnce(&mut Core, u64) + Send>;
-
-enum Command {
-    Connected { session: SessionId, key: postroad_proto::ids::Hash, outgoing: Arc<Outgoing> },
-    Input { input: Input, permit: Option<OwnedSemaphorePermit> },
-    Look(Look),
-    Act { act: Act, durable: oneshot::Sender<()> },
-    Stop(oneshot::Sender<()>),
-}
-
-/// How the rest of the node talks to the engine.
-#[derive(Clone)]
-pub(crate) struct EngineHandle {
-    commands: mpsc::Sender<Command>,
-}
-
-/// The engine has stopped.
-#[derive(Debug, thiserror::Error)]
-#[error("the node is stopping")]
-pub(crate) struct Stopped;
-
-impl EngineHandle {
-    pub(crate) async fn connected(
-        &self,
-        session: SessionId,
-        key: postroad_proto::ids::Hash,
-        outgoing: Arc<Outgoing>,
-    ) -> Result<(), Stopped> {
-        self.send(Command::Connected { session, key, outgoing }).await
-    }
-
-    /// `permit` is given back once the engine has dealt with the input.
-    pub(crate) async fn input(
-        &self,
-        input: Input,
-        permit: Option<OwnedSemaphorePermit>,
-    ) -> Result<(), Stopped> {
-        self.send(Command::Input { input, permit }).await
-    }
-
-    /// Reads something off the core.
-    pub(crate) async fn look<T: Send + 'static>(
-        &self,
-        look: impl FnOnce(&Core, &StoreStats) -> T + Send + 'static,
-    ) -> Result<T, Stopped> {
-        let (reply, answer) = oneshot::channel();
-        let look = Box::new(move |core: &Core, stats: &StoreStats| {
-            let _ = reply.send(look(core, stats));
-        });
-        self.send(Command::Look(look)).await?;
-        answer.await.map_err(|_| Stopped)
-    }
-
-    /// Changes something; returns when the change is durable.
-    pub(crate) async fn act<T: Send + 'static>(
-        &self,
-        act: impl FnOnce(&mut Core, u64) -> T + Send + 'static,
-    ) -> Result<T, Stopped> {
-        let (reply, answer) = oneshot::channel();
-        let (durable, committed) = oneshot::channel();
-        let act = Box::new(move |core: &mut Core, now| {
-            let _ = reply.send(act(core, now));
-        });
-        self.send(Command::Act { act, durable }).await?;
-        committed.await.map_err(|_| Stopped)?;
-        answer.await.map_err(|_| Stopped)
-    }
-
-    /// Finishes what is queued, closes the store, ends the engine.
-    pub(crate) async fn stop(&self) {
-        let (done, stopped) = oneshot::channel();
-        if self.send(Command::Stop(done)).await.is_ok() {
-            let _ = stopped.await;
-        }
-    }
-
-    async fn send(&self, command: Command) -> Result<(), Stopped> {
-        self.commands.send(command).await.map_err(|_| Stopped)
-    }
-}
-
 /// The core, the store, and who is connected.
 pub(crate) struct Engine<S: Store> {
     core: Core,
     store: S,
+    net: NetHandle,
     sessions: HashMap<SessionId, Arc<Outgoing>>,
     commands: mpsc::Receiver<Command>,
     /// Told once the group is durable.
@@ -143,20 +71,22 @@ impl<S: Store + 'static> Engine<S> {
     pub(crate) fn new(
         core: Core,
         store: S,
+        net: NetHandle,
         segment_bytes: u64,
         max_bytes: u64,
     ) -> (Self, EngineHandle) {
-        let (commands, receiver) = mpsc::channel(QUEUE);
+        let (handle, commands) = handle::channel();
         let engine = Self {
             core,
             store,
+            net,
             sessions: HashMap::new(),
-            commands: receiver,
+            commands,
             durable: Vec::new(),
             group_bytes: (segment_bytes / 16).clamp(64 << 10, GROUP_BYTES) as usize,
             max_bytes,
         };
-        (engine, EngineHandle { commands })
+        (engine, handle)
     }
 
     /// Commits what the start staged. Call before listening.
@@ -181,17 +111,19 @@ impl<S: Store + 'static> Engine<S> {
 
     async fn serve(&mut self) -> Result<Option<oneshot::Sender<()>>, EngineError> {
         let mut next_tick = Instant::now() + TICK;
+        let mut next_timers = Instant::now();
         let (mut deliveries, mut chores) = (false, false);
         let mut batch = Vec::new();
         loop {
-            // Ordered: clients first. The tick below cannot starve, it looks at the time itself.
+            let due = self.next_due(next_timers).min(next_tick);
+            // Ordered: clients first. What is due cannot starve, it looks at the time itself.
             tokio::select! {
                 biased;
                 taken = self.commands.recv_many(&mut batch, GROUP_COMMANDS) => if taken == 0 {
                     return Ok(None);
                 },
                 () = std::future::ready(()), if deliveries || chores => {}
-                () = tokio::time::sleep_until(next_tick) => {}
+                () = tokio::time::sleep_until(due) => {}
             }
             let idle = batch.is_empty() && !deliveries;
             self.check_room()?;
@@ -202,6 +134,12 @@ impl<S: Store + 'static> Engine<S> {
                 }
             }
             deliveries = self.finish_group()?;
+            let is_due = self.core.next_timeout().is_some_and(|due| due <= clock::now());
+            if is_due && Instant::now() >= next_timers {
+                next_timers = Instant::now() + LEAST_PAUSE;
+                self.core.tick(clock::now());
+                deliveries |= self.expire()?;
+            }
             if Instant::now() >= next_tick {
                 next_tick = Instant::now() + TICK;
                 deliveries |= self.expire()?;
@@ -272,12 +210,23 @@ impl<S: Store + 'static> Engine<S> {
                         outgoing.close();
                     }
                 }
+                Output::Road(command) => self.net.perform(command),
             }
         }
         Ok(more)
     }
 
-    /// One batch of deadlines per tick, so that nobody waits for the others. True when the group
+    /// When the core's timers are due, but not before `least`.
+    fn next_due(&self, least: Instant) -> Instant {
+        let now = clock::now();
+        let wait = self
+            .core
+            .next_timeout()
+            .map_or(TICK, |due| Duration::from_millis(due.saturating_sub(now)).min(TICK));
+        least.max(Instant::now() + wait)
+    }
+
+    /// One batch of deadlines at a time, so that nobody waits for the others. True when the group
     /// that it made leaves something to deliver.
     fn expire(&mut self) -> Result<bool, EngineError> {
         if let Err(error) = self.core.expire(clock::now(), &self.store) {

@@ -1,6 +1,6 @@
 //! posthoused, the Postroad node: sockets, clock and disk around [`postroad_core::Core`].
 //!
-//! `main -> server -> { gateway, admin } -> engine -> { core, store }`.
+//! `main -> server -> { net, gateway, admin } -> engine -> { core, store }`.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
@@ -11,8 +11,11 @@ pub mod config;
 mod engine;
 mod gateway;
 mod identity;
+mod neighbourhood;
+mod net;
 mod outgoing;
 mod ready;
+mod record;
 mod server;
 
 pub use crate::server::{Server, ServerError};

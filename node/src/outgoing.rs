@@ -1,11 +1,11 @@
-//! What waits to be said to one client.
+//! What waits to be said to one client or node.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use postroad_proto::frame::Frame;
 use tokio::sync::Notify;
 
-/// Encoded frames on their way to one client. Empty it holds no buffer.
+/// Encoded frames on their way to one client or node. Empty it holds no buffer.
 pub(crate) struct Outgoing {
     /// Guards the frames and whether the session ends after them.
     state: Mutex<State>,
@@ -33,7 +33,7 @@ impl Outgoing {
         Self { state: Mutex::default(), wake: Notify::new(), limit }
     }
 
-    /// Adds a frame. A client that leaves more unread than the limit is hung up on: what it was
+    /// Adds a frame. Whoever leaves more unread than the limit is hung up on: what it was
     /// not told it will ask for again.
     pub(crate) fn push(&self, frame: &Frame) {
         let mut state = self.lock();
@@ -41,11 +41,11 @@ impl Outgoing {
             return;
         }
         if let Err(error) = frame.encode_into(&mut state.frames) {
+            // Whoever awaits it asks again. Hanging up would bring the same frame with each return.
             tracing::error!(%error, frame = frame.name(), "a frame of ours does not encode");
-            state.closing = true;
         }
         if state.frames.len() > self.limit {
-            tracing::info!("a client reads too slowly; hanging up");
+            tracing::info!("the other side reads too slowly; hanging up");
             state.frames = Vec::new();
             state.closing = true;
         }

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use crate::config::Config;
+
 /// One JSON line in the ready file.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Ready {
@@ -40,6 +42,7 @@ impl Ready {
         }
         row("network", &self.network);
         row("clients", &self.client.join("  "));
+        row("nodes", &self.p2p.join("  "));
         row("reach", reachability);
         row("admin", &format!("http://{}", self.admin));
         row("data", &self.data_dir.display().to_string());
@@ -50,12 +53,17 @@ impl Ready {
 }
 
 /// What can be said about being reached without asking anybody outside.
-pub(crate) fn reachability(listen: &[SocketAddr], external: &[String]) -> String {
+pub(crate) fn reachability(listen: &[SocketAddr], config: &Config) -> String {
+    let external: Vec<&str> =
+        config.gateway.external.iter().chain(&config.net.external).map(String::as_str).collect();
     if !external.is_empty() {
-        return format!("announced as {}; open the port there", external.join(", "));
+        return format!("announced as {}; open the ports there", external.join(", "));
     }
-    if listen.iter().all(|address| address.ip().is_loopback()) {
+    let mut all = listen.iter().chain(&config.net.listen);
+    if all.all(|address| address.ip().is_loopback()) {
         return "this machine only (listening on loopback)".to_owned();
     }
-    "this network; for the world open the client port and set --external-address".to_owned()
+    "this network; for the world open the ports for clients and nodes and set --external-address \
+     and --p2p-external"
+        .to_owned()
 }

@@ -6,14 +6,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use bytes::Bytes;
 use postroad_core::{Core, StartError};
-use postroad_proto::codec;
-use postroad_proto::limits::{MAX_BODY, NODE_RECORD_SECONDS};
-use postroad_proto::link::NodeLink;
-use postroad_proto::record::{NodeRecord, RECORD_VERSION};
-use postroad_proto::signed::Signed;
-use postroad_proto::{PROTOCOL_VERSIONS, noise};
 use postroad_store::{DirLock, Journal, RealFiles, StoreError};
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
@@ -24,12 +17,12 @@ use crate::config::Config;
 use crate::engine::{Engine, EngineError, EngineHandle};
 use crate::gateway;
 use crate::identity::{Identity, IdentityError};
+use crate::net::{self, Net, NetHandle};
 use crate::ready::{self, Ready};
+use crate::record::{Author, Places, RecordError};
 
 /// How long sessions get to take what was still to be said.
 const FAREWELL: Duration = Duration::from_secs(2);
-/// How often the node's record is renewed: well within its week.
-const RECORD_RENEWAL: Duration = Duration::from_secs(6 * 3600);
 
 /// Why a node does not start, or ends.
 #[derive(Debug, thiserror::Error)]
@@ -64,12 +57,13 @@ pub enum ServerError {
     Engine(String),
     /// A record of our own cannot be made.
     #[error("the node's record: {0}")]
-    Record(#[from] codec::CodecError),
+    Record(String),
 }
 
 /// A node that runs.
 pub struct Server {
     engine: EngineHandle,
+    net: NetHandle,
     /// The engine's end, if it was not asked to.
     ended: oneshot::Receiver<Result<(), EngineError>>,
     stop: watch::Sender<bool>,
@@ -95,34 +89,43 @@ impl Server {
         };
         let listeners = listen(&config.gateway.listen).await?;
         let admin_listener = listen(&[config.admin.listen]).await?.remove(0);
+        let network = config.node.network.clone();
+        let net = Net::bind(&identity.signing(), &network, &config.net.listen).await;
+        let net = net.map_err(|(address, source)| ServerError::Listen { address, source })?;
         let addresses: Vec<SocketAddr> = listeners.iter().map(|(at, _)| *at).collect();
-        let client = match config.gateway.external.as_slice() {
-            [] => addresses.iter().flat_map(reachable_as).collect(),
-            external => external.to_vec(),
-        };
+        let author = Author::new(&config, &identity, places(&config, &addresses, &net.addresses));
+        let link = author.link();
         let ready = Ready {
             node: identity.node().to_string(),
             name: name.clone(),
-            network: config.node.network.to_string(),
-            client: client.clone(),
-            p2p: Vec::new(),
+            network: network.to_string(),
+            client: link.addresses.clone(),
+            p2p: link.p2p.clone(),
             admin: admin_listener.0.to_string(),
             admin_token_file: data_dir.join(admin::TOKEN_FILE),
             data_dir: data_dir.to_owned(),
             pid: std::process::id(),
-            link: node_link(&config, &identity, client).to_string(),
+            link: link.to_string(),
         };
-        let (engine, ended) = start_engine(&config, &identity, name, data_dir)?;
-        let generation = generation(&engine).await?;
-        let record = node_record(&config, &identity, &ready, generation)?;
-        let network = config.node.network.clone();
+        let net_handle = net.handle();
+        let (engine, ended) = start_engine(&config, &identity, name, data_dir, net_handle.clone())?;
+        net.start(engine.clone());
+        let record = author.publish(&engine).await?;
+        find_others(&engine, &config).await?;
         let shared =
             gateway::Shared::new(config.gateway.clone(), network, identity.noise(), record);
         let shared = Arc::new(shared);
         let (stop, stopping) = watch::channel(false);
         let (asked, shutdown) = watch::channel(false);
-        let admin = Admin::new(engine.clone(), ready.clone(), config.clone(), asked, data_dir)
-            .map_err(|source| io("the admin token", source))?;
+        let admin = Admin::new(
+            engine.clone(),
+            net_handle.clone(),
+            ready.clone(),
+            config.clone(),
+            asked,
+            data_dir,
+        )
+        .map_err(|source| io("the admin token", source))?;
         tokio::spawn(admin.serve(admin_listener.1));
         for (_, listener) in listeners {
             tokio::spawn(gateway::accept(
@@ -132,16 +135,17 @@ impl Server {
                 stopping.clone(),
             ));
         }
-        let renewing = (shared.clone(), engine.clone());
-        tokio::spawn(renew_record(renewing, config.clone(), identity, ready.clone()));
+        let renewing = author.keep_fresh(engine.clone(), net_handle.clone(), shared.clone());
+        tokio::spawn(renewing);
         Ok(Self {
             engine,
+            net: net_handle,
             ended,
             stop,
             shutdown,
             shared,
             max_sessions: config.gateway.max_sessions as u32,
-            reachability: ready::reachability(&addresses, &config.gateway.external),
+            reachability: ready::reachability(&addresses, &config),
             ready,
             _lock: lock,
         })
@@ -182,6 +186,7 @@ impl Server {
         self.stop.send_replace(true);
         self.engine.stop().await;
         let ended = self.ended.await;
+        self.net.stop().await;
         // Sessions still write what they were told last.
         let _ = tokio::time::timeout(FAREWELL, self.shared.all_ended(self.max_sessions)).await;
         match ended {
@@ -211,6 +216,7 @@ fn start_engine(
     identity: &Identity,
     name: String,
     data_dir: &Path,
+    net: NetHandle,
 ) -> Result<(EngineHandle, oneshot::Receiver<Result<(), EngineError>>), ServerError> {
     let files =
         RealFiles::new(journal_dir(data_dir)).map_err(|source| io("the journal", source))?;
@@ -222,7 +228,8 @@ fn start_engine(
     getrandom::fill(&mut run).map_err(IdentityError::Random)?;
     let keys = identity.core_keys(config.node.network.clone(), name);
     let core = Core::start(config.custody.clone(), keys, &recovered, run, clock::now())?;
-    let (mut engine, handle) = Engine::new(core, journal, segment_bytes, config.store.max_bytes);
+    let (mut engine, handle) =
+        Engine::new(core, journal, net, segment_bytes, config.store.max_bytes);
     engine.begin().map_err(|error| ServerError::Engine(error.to_string()))?;
     let (done, ended) = oneshot::channel();
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -248,7 +255,41 @@ pub(crate) fn index_dir(data_dir: &Path) -> PathBuf {
     data_dir.join("index")
 }
 
-/// How clients may reach a listener: an address that stands for all is no use in a link, so this
+/// Where clients and other nodes reach the node: as the operator says, or what is listened on.
+fn places(config: &Config, client: &[SocketAddr], p2p: &[SocketAddr]) -> Places {
+    let or_bound = |external: &[String], bound: &[SocketAddr]| match external {
+        [] => bound.iter().flat_map(reachable_as).collect(),
+        external => external.to_vec(),
+    };
+    let p2p = or_bound(&config.net.external, p2p);
+    Places {
+        client: or_bound(&config.gateway.external, client),
+        p2p: p2p.iter().filter_map(|address| net::multiaddress(address)).collect(),
+    }
+}
+
+/// Tells the core of the nodes that the operator and the network's definition name.
+async fn find_others(engine: &EngineHandle, config: &Config) -> Result<(), ServerError> {
+    let (peers, bootstrap) = (config.net.peer_links(), config.net.bootstrap_links());
+    let told = engine.act(move |core, _| {
+        core.bootstrap(bootstrap);
+        for peer in peers.iter().filter(|peer| !core.pin(peer)) {
+            tracing::warn!(node = %peer.node, "net.peers names this node itself");
+        }
+    });
+    told.await.map_err(|stopped| ServerError::Engine(stopped.to_string()))
+}
+
+impl From<RecordError> for ServerError {
+    fn from(error: RecordError) -> Self {
+        match error {
+            RecordError::Stopped(stopped) => Self::Engine(stopped.to_string()),
+            error @ RecordError::Codec(_) => Self::Record(error.to_string()),
+        }
+    }
+}
+
+/// How a listener may be reached: an address that stands for all is no use in a link, so this
 /// machine's own in the local network is put there, then loopback.
 fn reachable_as(listener: &SocketAddr) -> Vec<String> {
     if !listener.ip().is_unspecified() {
@@ -262,67 +303,4 @@ fn reachable_as(listener: &SocketAddr) -> Vec<String> {
         .and_then(|socket| socket.local_addr())
         .map(|local| SocketAddr::new(local.ip(), listener.port()));
     local.into_iter().chain([loopback]).map(|address| address.to_string()).collect()
-}
-
-fn node_link(config: &Config, identity: &Identity, addresses: Vec<String>) -> NodeLink {
-    NodeLink {
-        network: config.node.network.clone(),
-        node: identity.node(),
-        addresses,
-        name: config.node.name.clone(),
-    }
-}
-
-async fn generation(engine: &EngineHandle) -> Result<u64, ServerError> {
-    let generation = engine.look(|core, _| core.generation()).await;
-    generation.map_err(|stopped| ServerError::Engine(stopped.to_string()))
-}
-
-/// The node's signed record, encoded as the second Noise message carries it.
-fn node_record(
-    config: &Config,
-    identity: &Identity,
-    ready: &Ready,
-    generation: u64,
-) -> Result<Bytes, codec::CodecError> {
-    let issued = clock::now() / 1000;
-    let record = NodeRecord {
-        version: RECORD_VERSION,
-        flags: 0,
-        node: identity.node(),
-        seq: issued,
-        generation,
-        next_key: None,
-        noise: noise::public_key(&identity.noise()),
-        next_noise: None,
-        client: ready.client.clone(),
-        p2p: Vec::new(),
-        relays: Vec::new(),
-        name: config.node.name.clone(),
-        region: config.node.region.clone(),
-        versions: PROTOCOL_VERSIONS,
-        features: 0,
-        max_body: MAX_BODY as u64,
-        max_deadline: config.custody.max_deadline,
-        issued,
-        expires: issued + NODE_RECORD_SECONDS,
-    };
-    let signed = Signed::new(&record, &identity.signing(), &config.node.network)?;
-    Ok(codec::encode(&signed)?.into())
-}
-
-async fn renew_record(
-    (shared, engine): (Arc<gateway::Shared>, EngineHandle),
-    config: Config,
-    identity: Identity,
-    ready: Ready,
-) {
-    loop {
-        tokio::time::sleep(RECORD_RENEWAL).await;
-        let Ok(generation) = generation(&engine).await else { return };
-        match node_record(&config, &identity, &ready, generation) {
-            Ok(record) => shared.set_record(record),
-            Err(error) => tracing::error!(%error, "the node's record cannot be renewed"),
-        }
-    }
 }

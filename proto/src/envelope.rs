@@ -8,6 +8,7 @@ use crate::codec::CodecError;
 use crate::ids::{AccountId, DeviceNumber, Hash, NodeId, ParcelId};
 use crate::limits::{
     MAX_BACKUPS, MAX_BODY, MAX_DEVICES, MAX_HEADER, MAX_PAIR_PARCELS, MAX_REQUEST_BODY, MAX_ROUTES,
+    MAX_STAMP,
 };
 use crate::network::Network;
 use crate::record::CRITICAL_FLAGS;
@@ -68,7 +69,7 @@ pub struct Envelope {
     pub body_hash: Hash,
     /// The sealed body, at most [`MAX_BODY`] bytes.
     pub body: Blob,
-    /// Filled in by the origin node, opaque to all others; at most 64 bytes.
+    /// Filled in by the origin node, opaque to all others; at most [`MAX_STAMP`] bytes.
     pub stamp: Blob,
     /// One per destination node. Another node receives only its own.
     pub routes: Vec<Route>,
@@ -172,6 +173,12 @@ impl Envelope {
         Class::from_number(self.class)
     }
 
+    /// What it costs of the credit between nodes, bytes: body and headers, and 256 for the rest.
+    pub fn cost(&self) -> u64 {
+        let headers = self.routes.iter().flat_map(|r| &r.parcels).flat_map(|p| &p.headers);
+        (self.body.len() + headers.map(|h| h.sealed.len()).sum::<usize>() + 256) as u64
+    }
+
     /// Checks all that can be checked without knowing anybody.
     ///
     /// # Errors
@@ -190,7 +197,7 @@ impl Envelope {
             return Err(EnvelopeError::Kind("keyed"));
         }
         at_most("bytes of sealed body", body_limit, self.body.len())?;
-        at_most("bytes of stamp", 64, self.stamp.len())?;
+        at_most("bytes of stamp", MAX_STAMP, self.stamp.len())?;
         at_most("routes", MAX_ROUTES, self.routes.len())?;
         let parcels: Vec<&Parcel> = self.routes.iter().flat_map(|r| &r.parcels).collect();
         at_most("parcels in a pair envelope", MAX_PAIR_PARCELS, parcels.len())?;

@@ -62,3 +62,11 @@ pub const ACCOUNT_RECORD_SECONDS: u64 = 365 * 86_400;
 pub const ROTATED_TOKEN_SECONDS: u64 = 30 * 86_400;
 /// Strangers' requests that wait for one account.
 pub const MAX_PENDING_REQUESTS: usize = 100;
+/// Envelopes in one batch between nodes: the size at which a batch costs little more than one.
+pub const MAX_BATCH: usize = 64;
+/// Node records in one answer: as many of the largest as fit a frame with room to spare.
+pub const MAX_NODES: usize = 64;
+/// Bytes of a stamp: what its origin needs to find its user again, sealed.
+pub const MAX_STAMP: usize = 64;
+/// Steps from a receipt's item to its signed root: a tree that deep has more leaves than any commit.
+pub const MAX_PATH: usize = 64;

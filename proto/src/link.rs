@@ -49,6 +49,9 @@ pub struct NodeLink {
     pub addresses: Vec<String>,
     /// Its name, or empty.
     pub name: String,
+    /// Multiaddresses of its node-to-node port. Empty in links for people.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub p2p: Vec<String>,
 }
 
 /// An invitation to make an account: `postroad:join#…`.

@@ -43,6 +43,20 @@ impl Network {
     }
 }
 
+/// A network as a file hands it on: TOML, in `testnet/networks`. `spec/links.md`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct NetworkDefinition {
+    /// The network. Default "postroad".
+    pub network: Network,
+    /// For people. Default empty.
+    pub description: String,
+    /// Longest deadline that its nodes take, seconds. Default 30 days.
+    pub max_deadline: Option<u64>,
+    /// Node links, with node-to-node addresses, of nodes to begin with.
+    pub bootstrap: Vec<String>,
+}
+
 impl Default for Network {
     fn default() -> Self {
         Self(Self::DEFAULT.to_owned())

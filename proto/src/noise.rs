@@ -4,14 +4,14 @@
 //! message travels behind its length (u16, big-endian). The second message carries the node's
 //! signed [`NodeRecord`], which must name the Noise key it came from. `spec/client.md`.
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, BytesMut};
 use snow::{Builder, HandshakeState, TransportState};
 
 use crate::blob::secret;
 use crate::codec::{self, CodecError};
 use crate::frame::Frame;
 use crate::ids::{Hash, NodeId};
-use crate::limits::{MAX_FRAME, MAX_NODE_RECORD, REKEY_AFTER};
+use crate::limits::{MAX_NODE_RECORD, REKEY_AFTER};
 use crate::network::Network;
 use crate::record::NodeRecord;
 use crate::signed::{Signed, SignedError};
@@ -237,19 +237,8 @@ impl Channel {
     /// # Errors
     /// [`NoiseError::Codec`] when it is malformed or too large; the connection is closed.
     pub fn next_frame(&mut self) -> Result<Option<Frame>, NoiseError> {
-        while let Some(head) = self.plaintext.first_chunk::<4>() {
-            let length = u32::from_be_bytes(*head) as usize;
-            if length > MAX_FRAME {
-                return Err(CodecError::TooLarge { limit: MAX_FRAME, got: length }.into());
-            }
-            if self.plaintext.len() < 4 + length {
-                return Ok(None);
-            }
-            self.plaintext.advance(4);
-            let bytes: Bytes = self.plaintext.split_to(length).freeze();
-            if let Some(frame) = Frame::decode(&bytes)? {
-                return Ok(Some(frame));
-            }
+        if let Some(frame) = Frame::take_from(&mut self.plaintext)? {
+            return Ok(Some(frame));
         }
         if self.plaintext.is_empty() {
             self.plaintext = BytesMut::new();

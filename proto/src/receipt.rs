@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::codec::{self, CodecError};
 use crate::ids::{Hash, Millis, NodeId, ParcelId};
+use crate::limits::MAX_PATH;
 use crate::merkle::{self, Step};
 use crate::network::Network;
 use crate::record::{CRITICAL_FLAGS, RECORD_VERSION};
@@ -126,10 +127,12 @@ impl Receipt {
     /// The root, if the item hangs below it and its node signed it.
     ///
     /// # Errors
-    /// [`SignedError`]; a path that leads elsewhere counts as a bad signature.
+    /// [`SignedError`]; a path that leads elsewhere, or has more than [`MAX_PATH`] steps, counts as
+    /// a bad signature.
     pub fn verify(&self, network: &Network) -> Result<ReceiptRoot, SignedError> {
         let root = self.root.open(network)?;
-        if merkle::climb(self.item.leaf()?, &self.path) != root.merkle_root {
+        let fits = self.path.len() <= MAX_PATH;
+        if !fits || merkle::climb(self.item.leaf()?, &self.path) != root.merkle_root {
             return Err(SignedError::BadSignature);
         }
         Ok(root)

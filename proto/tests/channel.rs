@@ -110,7 +110,8 @@ fn keys_are_renewed_where_the_documents_say() {
 #[test]
 fn frames_span_and_share_messages() {
     let (mut client, mut node) = pair();
-    let frames: Vec<Frame> = samples::frames().into_iter().map(|(_, frame)| frame).collect();
+    let frames: Vec<Frame> =
+        common::sample_frames::frames().into_iter().map(|(_, frame)| frame).collect();
     let Some(Frame::Push(mut push)) = frames.iter().find(|f| f.name() == "Push").cloned() else {
         panic!("expected a push");
     };

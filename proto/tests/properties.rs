@@ -5,18 +5,23 @@
 
 mod common;
 
+use bytes::BytesMut;
 use common::arbitrary::*;
+use common::arbitrary_frames::frame;
+use common::sample_frames::frames;
 use common::samples::{self, network};
 use common::{cbor, decode_frame, encode_frame, unhex};
 use core::fmt::Debug;
 use postroad_proto::codec::{self, CodecError};
 use postroad_proto::content::{Message, Text};
 use postroad_proto::envelope::Envelope;
-use postroad_proto::frame::Frame;
-use postroad_proto::ids::NodeId;
-use postroad_proto::limits::MAX_FRAME;
+use postroad_proto::frame::{Done, Frame, Nodes, NodesListed};
+use postroad_proto::ids::{Hash, NodeId};
+use postroad_proto::limits::{MAX_FRAME, MAX_NODE_RECORD, MAX_NODES, MAX_PATH};
 use postroad_proto::link::{ContactLink, JoinLink, NodeLink};
+use postroad_proto::merkle::{self, Step};
 use postroad_proto::pair::{ContentKey, PairError, SealSecret, open_body, open_header, seal_body};
+use postroad_proto::receipt::Receipt;
 use postroad_proto::record::{AccountRecord, NodeRecord};
 use postroad_proto::signed::{self, Purpose, Signable, Signed, SignedError};
 use proptest::prelude::*;
@@ -73,6 +78,31 @@ proptest! {
         let read = decode_frame(&bytes).unwrap().unwrap();
         prop_assert_eq!(&read, &frame);
         prop_assert_eq!(encode_frame(&read), bytes);
+    }
+
+    #[test]
+    fn frames_come_off_a_stream_however_it_is_cut(
+        frames in prop::collection::vec(frame(), 1..4),
+        cuts in prop::collection::vec(1usize..3000, 1..8),
+    ) {
+        // What nobody knows stands between them, and is passed over.
+        let unknown = [0, 0, 0, 3, 200, 0xff, 0xff];
+        let stream: Vec<u8> =
+            frames.iter().flat_map(|f| [unknown.as_slice(), &encode_frame(f)].concat()).collect();
+        let mut rest = stream.as_slice();
+        let mut cuts = cuts.iter().cycle();
+        let mut buffer = BytesMut::new();
+        let mut read = Vec::new();
+        while !rest.is_empty() {
+            let (part, after) = rest.split_at(rest.len().min(*cuts.next().unwrap()));
+            buffer.extend_from_slice(part);
+            rest = after;
+            while let Some(frame) = Frame::take_from(&mut buffer).unwrap() {
+                read.push(frame);
+            }
+        }
+        prop_assert!(buffer.is_empty());
+        prop_assert_eq!(read, frames);
     }
 
     #[test]
@@ -252,7 +282,7 @@ proptest! {
 /// Later versions add keys at the end: what we sign today must not break on it.
 #[test]
 fn unknown_keys_are_ignored() {
-    for (about, frame) in samples::frames() {
+    for (about, frame) in frames() {
         let bytes = encode_frame(&frame);
         for extra in ["f6", "00", "f4", "a10080", "8101", "421122"] {
             let body = cbor::with_extra_key(&bytes[5..], &unhex(extra));
@@ -368,10 +398,8 @@ fn keys_of_small_order_sign_nothing() {
 
 #[test]
 fn a_frame_above_the_limit_is_neither_written_nor_read() {
-    let Frame::Push(mut push) = samples::frames()
-        .into_iter()
-        .find_map(|(_, f)| matches!(f, Frame::Push(_)).then_some(f))
-        .unwrap()
+    let Frame::Push(mut push) =
+        frames().into_iter().find_map(|(_, f)| matches!(f, Frame::Push(_)).then_some(f)).unwrap()
     else {
         panic!("expected a push");
     };
@@ -381,6 +409,53 @@ fn a_frame_above_the_limit_is_neither_written_nor_read() {
     let body = codec::encode(push.as_ref()).unwrap();
     let read = Frame::decode(&[&[68], body.as_slice()].concat().into());
     assert!(matches!(read, Err(CodecError::TooLarge { .. })));
+    // On a stream it is not even waited for; nor is one without a kind.
+    let head = |length: u32| BytesMut::from(length.to_be_bytes().as_slice());
+    let read = Frame::take_from(&mut head(MAX_FRAME as u32 + 1));
+    assert!(matches!(read, Err(CodecError::TooLarge { .. })));
+    assert_eq!(Frame::take_from(&mut head(MAX_FRAME as u32)), Ok(None));
+    assert_eq!(Frame::take_from(&mut head(0)), Err(CodecError::Truncated));
+}
+
+/// The most that an answer about the table of nodes carries still fits a frame.
+#[test]
+fn the_largest_answers_between_nodes_fit_a_frame() {
+    let mut record = samples::node_record();
+    let room = MAX_NODE_RECORD - codec::encode(&record).unwrap().len();
+    record.region = "r".repeat(room + record.region.len() - 2);
+    let signed = Signed::new(&record, &samples::key(samples::NODE_SEED), &network()).unwrap();
+    assert!(signed.payload.len() > MAX_NODE_RECORD - 4);
+    let fits = |result: Vec<u8>| {
+        let done = Done {
+            request: u64::MAX,
+            code: None,
+            result: Some(result.into()),
+            retry_after: 0,
+            detail: String::new(),
+        };
+        Frame::from(done).encode_into(&mut Vec::new()).is_ok()
+    };
+    assert!(fits(codec::encode(&Nodes { records: vec![signed; MAX_NODES] }).unwrap()));
+    let listed = NodesListed { rest: 256, entries: vec![0xff; 4096 * 16].into() };
+    assert!(fits(codec::encode(&listed).unwrap()));
+    assert!(!fits(vec![0; MAX_FRAME]));
+}
+
+/// Whoever signs could make a path of any length lead to its root.
+#[test]
+fn a_receipt_with_too_long_a_path_is_refused() {
+    let verifies = |steps: usize| {
+        let item = samples::item(1);
+        let path: Vec<Step> =
+            (0..steps).map(|n| Step { hash: Hash([n as u8; 32]), left: n % 2 == 0 }).collect();
+        let mut root = samples::accepted().root.open(&network()).unwrap();
+        root.merkle_root = merkle::climb(item.leaf().unwrap(), &path);
+        let root = Signed::new(&root, &samples::key(samples::NODE_SEED), &network()).unwrap();
+        Receipt { item, path, root }.verify(&network()).is_ok()
+    };
+    assert!(verifies(0));
+    assert!(verifies(MAX_PATH));
+    assert!(!verifies(MAX_PATH + 1));
 }
 
 /// Every secret byte is 0xa7, so that it would show in any notation.
@@ -397,6 +472,7 @@ fn debug_shows_no_secret() {
         node: samples::node(),
         addresses: vec![],
         name: String::new(),
+        p2p: vec![],
     };
     let contact = ContactLink {
         account: samples::alice(),
@@ -419,6 +495,7 @@ fn debug_shows_no_secret() {
         handle: None,
         record: samples::signed_account_record(),
         devices: samples::signed_device_list(),
+        proof: None,
     };
     let claim = PrekeysClaim {
         request: 1,

@@ -9,13 +9,14 @@ use core::fmt::Debug;
 use std::path::PathBuf;
 
 use common::arbitrary::{SMALL_ORDER, SMALL_ORDER_R, plus_group_order};
-use common::samples::{self, *};
+use common::sample_frames;
+use common::samples::*;
 use common::{cbor, decode_frame, encode_frame, hex, noise, unhex};
 use postroad_proto::codec::{self, CodecError};
 use postroad_proto::content::{Introduction, Message, conversation, shorten};
 use postroad_proto::envelope::Envelope;
 use postroad_proto::error::ErrorCode;
-use postroad_proto::frame::Frame;
+use postroad_proto::frame::{Frame, Nodes, NodesDigested, NodesListed};
 use postroad_proto::ids::{AccountId, ConversationId, Hash, MessageId, NodeId, ParcelId};
 use postroad_proto::link::{ContactLink, JoinLink, NodeLink};
 use postroad_proto::network::Network;
@@ -24,6 +25,7 @@ use postroad_proto::pair::{
     self, ContentKey, Context, HeaderContent, KeyGrant, SealSecret, seal_public,
 };
 use postroad_proto::receipt::{Receipt, ReceiptItem};
+use postroad_proto::record::digest;
 use postroad_proto::signed::{Purpose, Signable, Signed, signature_input};
 use postroad_proto::token::{DeliveryToken, Proof, TokenSecret, redeemed_label, request_tag};
 use postroad_proto::{hello, merkle, signed};
@@ -636,7 +638,7 @@ fn receipts_and_trees() {
 
 #[test]
 fn frames() {
-    let frames = samples::frames();
+    let frames = sample_frames::frames();
     for (name, number) in Frame::KINDS {
         assert!(frames.iter().any(|(_, f)| f.kind() == *number), "no vector of a {name}");
     }
@@ -657,6 +659,62 @@ fn frames() {
         assert_eq!(decode_frame(&bytes).as_ref(), Ok(&Some(frame.clone())));
         assert_eq!(encode_frame(frame), bytes);
     }
+}
+
+/// The root of a table, by the words of `spec/node.md` and not by the crate.
+fn root_of(table: &[Value]) -> [u8; 32] {
+    let mut values = Vec::new();
+    for bucket in 0..=255u8 {
+        let mut input = Vec::new();
+        for row in table.iter().filter(|row| row["current"] == true) {
+            let (node, hash) = (bytes(row, "node"), bytes(row, "record_hash"));
+            if node[0] == bucket {
+                input.extend_from_slice(&node[..8]);
+                input.extend_from_slice(&hash[..8]);
+            }
+        }
+        let value = blake3::derive_key("postroad v1 nodes bucket", &input);
+        values.extend_from_slice(if input.is_empty() { &[0; 8] } else { &value[..8] });
+    }
+    blake3::derive_key("postroad v1 nodes root", &values)
+}
+
+#[test]
+fn tables_of_nodes() {
+    let rows = node_table().into_iter().map(|(node, hash, current)| {
+        json!({ "node": hex(&node), "record_hash": hex(&hash.0), "current": current })
+    });
+    let buckets = digest_buckets();
+    let filled = (0..256).filter(|number| buckets[*number] != [0; 8]);
+    let entries: Vec<u8> = node_table()
+        .iter()
+        .filter(|(node, _, current)| *current && node[0] == 0x2a)
+        .flat_map(|(node, hash, _)| [&node[..8], &hash.0[..8]].concat())
+        .collect();
+    let digested =
+        NodesDigested { root: digest_root(), buckets: buckets.as_flattened().to_vec().into() };
+    let same = NodesDigested { buckets: vec![].into(), ..digested.clone() };
+    let listed = NodesListed { rest: 256, entries: entries.into() };
+    let nodes = Nodes { records: vec![signed_node_record()] };
+    let made = json!({
+        "table": rows.collect::<Vec<_>>(),
+        "buckets": filled
+            .map(|number| json!({ "number": number, "value": hex(&buckets[number]) }))
+            .collect::<Vec<_>>(),
+        "root": hex(&digest_root().0),
+        "root_of_no_nodes": hex(&digest::root(&[[0; 8]; 256]).0),
+        "digested": case("NodesDigested", &digested),
+        "digested_same": case("NodesDigested, of equal tables", &same),
+        "listed": case("NodesListed, of bucket 42", &listed),
+        "nodes": case("Nodes", &nodes),
+    });
+    let golden = golden("nodes.json", &made);
+    assert_eq!(root_of(list(&golden["table"])), *bytes(&golden, "root"));
+    assert_eq!(root_of(&[]), *bytes(&golden, "root_of_no_nodes"));
+    reads(&golden["digested"], &digested);
+    reads(&golden["digested_same"], &same);
+    reads(&golden["listed"], &listed);
+    reads(&golden["nodes"], &nodes);
 }
 
 #[test]
@@ -701,6 +759,11 @@ fn links() {
         node: node(),
         addresses: vec!["post.example:4600".to_owned(), "192.0.2.7:4600".to_owned()],
         name: "post.example".to_owned(),
+        p2p: vec![],
+    };
+    let peer = NodeLink {
+        p2p: vec!["/ip4/192.0.2.7/tcp/7452".to_owned(), "/dns4/post.example/tcp/7452".to_owned()],
+        ..node.clone()
     };
     let join = JoinLink { node: node.clone(), code: Some(invite()) };
     let open = JoinLink { code: None, ..join.clone() };
@@ -721,6 +784,7 @@ fn links() {
     let swapped = text.replace("postroad:node#", "postroad:join#");
     let made = json!({
         "node": link("NodeLink", &node),
+        "peer": link("NodeLink for operators", &peer),
         "join": link("JoinLink", &join),
         "open": link("JoinLink of an open node", &open),
         "contact": link("ContactLink", &contact),
@@ -733,10 +797,12 @@ fn links() {
     });
     let golden = golden("links.json", &made);
     reads(&golden["node"], &node);
+    reads(&golden["peer"], &peer);
     reads(&golden["join"], &join);
     reads(&golden["open"], &open);
     reads(&golden["contact"], &contact);
     assert_eq!(field(&golden["node"], "link").parse(), Ok(node));
+    assert_eq!(field(&golden["peer"], "link").parse(), Ok(peer));
     assert_eq!(field(&golden["join"], "link").parse(), Ok(join));
     assert_eq!(field(&golden["open"], "link").parse(), Ok(open));
     assert_eq!(field(&golden["contact"], "link").parse(), Ok(contact));
@@ -764,7 +830,7 @@ fn noise_transcript() {
     assert_eq!(client.hash, node.hash);
     let (mut up, mut down) = client.split();
     let keys = (up.key, down.key);
-    let hello_frame = encode_frame(&samples::frames()[0].1);
+    let hello_frame = encode_frame(&sample_frames::frames()[0].1);
     let up_wire = up.seal(&hello_frame);
     let down_wire = down.seal(b"");
     up.rekey();

@@ -4,12 +4,17 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+pub mod cut;
+pub mod network;
 pub mod node;
+pub mod peer;
 pub mod person;
 pub mod programs;
 pub mod raw;
 
+pub use network::Network;
 pub use node::Node;
+pub use peer::Peer;
 pub use person::{Person, Ran};
 
 use std::time::{Duration, Instant};

@@ -4,6 +4,8 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 
+use postroad_proto::SigningKey;
+use postroad_proto::link::NodeLink;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -17,6 +19,10 @@ pub struct Node {
     _temporary: Option<TempDir>,
     program: PathBuf,
     environment: Vec<(String, String)>,
+    /// Flags beside those that every node is given.
+    flags: Vec<String>,
+    /// Where it listens for other nodes: port 0 before the first start.
+    p2p: String,
     process: Option<Child>,
     ready: Value,
 }
@@ -47,6 +53,8 @@ impl Node {
             _temporary: None,
             program: program("posthoused"),
             environment: Vec::new(),
+            flags: Vec::new(),
+            p2p: "127.0.0.1:0".into(),
             process: None,
             ready: Value::Null,
         }
@@ -60,6 +68,11 @@ impl Node {
     /// A variable for its environment, from the next start on.
     pub fn set_variable(&mut self, name: &str, value: &str) {
         self.environment.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// Flags for it, from the next start on, in place of those set before.
+    pub fn set_flags(&mut self, flags: &[&str]) {
+        self.flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
     }
 
     /// Starts it (again): on its data and, if it ran before, its addresses.
@@ -77,6 +90,10 @@ impl Node {
             }
             serde_json::from_slice(&fs::read(&ready_file).ok()?).ok()
         });
+        if self.p2p.ends_with(":0") {
+            let announced = self.ready["p2p"][0].as_str().unwrap_or_default();
+            self.p2p = socket_address(announced).unwrap_or_else(|| panic!("{}", self.ready));
+        }
     }
 
     /// Starts it without waiting.
@@ -89,7 +106,9 @@ impl Node {
         let child = Command::new(&self.program)
             .args(["run", "--data-dir"])
             .arg(&self.dir)
-            .args(["--listen", &client, "--admin", &admin, "--ready-file"])
+            .args(["--listen", &client, "--admin", &admin, "--p2p-listen", &self.p2p])
+            .args(&self.flags)
+            .arg("--ready-file")
             .arg(ready_file)
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
@@ -154,9 +173,38 @@ impl Node {
         self.ready["admin"].as_str().unwrap_or("127.0.0.1:0").to_owned()
     }
 
+    /// `host:port` where it listens for other nodes; port 0 before the first start.
+    pub fn p2p(&self) -> &str {
+        &self.p2p
+    }
+
+    /// Its node id.
+    pub fn id(&self) -> String {
+        self.ready["node"].as_str().unwrap_or_default().to_owned()
+    }
+
     /// Its node link.
     pub fn link(&self) -> String {
         self.ready["link"].as_str().unwrap_or_default().to_owned()
+    }
+
+    /// Its node link with another network's name.
+    ///
+    /// # Panics
+    /// When it does not run, or that is no name.
+    pub fn link_of_network(&self, network: &str) -> String {
+        let link: NodeLink = self.link().parse().unwrap();
+        NodeLink { network: network.parse().unwrap(), ..link }.to_string()
+    }
+
+    /// The key that its id is of, as it lies in its directory.
+    ///
+    /// # Panics
+    /// When it is not there: the node was never started.
+    pub fn signing_key(&self) -> SigningKey {
+        let text = fs::read_to_string(self.dir.join("node.key")).unwrap();
+        let keys: Value = serde_json::from_str(&text).unwrap();
+        SigningKey::from_bytes(&serde_json::from_value(keys["signing"].clone()).unwrap())
     }
 
     fn log_file(&self) -> PathBuf {
@@ -173,15 +221,71 @@ impl Node {
     /// # Panics
     /// When it fails.
     pub fn postroad(&self, args: &[&str]) -> Value {
-        let output = Command::new(program("postroad"))
-            .arg("--json")
-            .args(args)
-            .env("POSTROAD_ADMIN", self.admin())
-            .env("POSTROAD_ADMIN_TOKEN_FILE", self.dir.join("admin.token"))
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "postroad {args:?}: {output:?}");
-        serde_json::from_slice(&output.stdout).unwrap_or(Value::Null)
+        self.try_postroad(args).unwrap_or_else(|error| panic!("postroad {args:?}: {error}"))
+    }
+
+    /// Runs `postroad --json` against it.
+    ///
+    /// # Errors
+    /// What it says when it fails.
+    ///
+    /// # Panics
+    /// When the program cannot be run.
+    pub fn try_postroad(&self, args: &[&str]) -> Result<Value, String> {
+        let output = self.command(args).output().unwrap();
+        if !output.status.success() {
+            return Err(String::from_utf8_lossy(&output.stderr).into_owned());
+        }
+        Ok(serde_json::from_slice(&output.stdout).unwrap_or(Value::Null))
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(program("postroad"));
+        command.arg("--json").args(args);
+        command.env("POSTROAD_ADMIN", self.admin());
+        command.env("POSTROAD_ADMIN_TOKEN_FILE", self.dir.join("admin.token"));
+        command
+    }
+
+    /// What happened between it and other nodes since it started, oldest first.
+    ///
+    /// # Panics
+    /// When it does not say.
+    pub fn events(&self) -> Vec<Value> {
+        let output = self.command(&["events"]).output().unwrap();
+        assert!(output.status.success(), "postroad events: {output:?}");
+        let lines = String::from_utf8(output.stdout).unwrap();
+        lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    /// The texts of its events of one kind, oldest first.
+    ///
+    /// # Panics
+    /// When it does not say.
+    pub fn events_of(&self, kind: &str) -> Vec<String> {
+        let events = self.events();
+        let found = events.iter().filter(|event| event["kind"] == kind);
+        found.map(|event| event["text"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// Waits for an event of this kind whose text has `part` in it, and returns the text.
+    ///
+    /// # Panics
+    /// When there is none in time.
+    pub fn wait_for_event(&self, kind: &str, part: &str) -> String {
+        wait_for(&format!("an event {kind}: {part}"), || {
+            self.events_of(kind).into_iter().find(|text| text.contains(part))
+        })
+    }
+
+    /// What it has of another node's record; `Null` when it knows none.
+    ///
+    /// # Panics
+    /// When it does not say.
+    pub fn route(&self, node: &str) -> Value {
+        let routes = self.postroad(&["routes"]);
+        let found = routes.as_array().unwrap().iter().find(|route| route["node"] == node);
+        found.cloned().unwrap_or_default()
     }
 
     /// A fresh invite for one person.
@@ -191,6 +295,13 @@ impl Node {
     pub fn invite(&self) -> String {
         self.postroad(&["invite", "create"])["link"].as_str().unwrap().to_owned()
     }
+}
+
+/// `host:port` of a multiaddress such as `/ip4/127.0.0.1/tcp/7452`.
+fn socket_address(multiaddress: &str) -> Option<String> {
+    let mut parts = multiaddress.split('/').skip(2);
+    let (host, _, port) = (parts.next()?, parts.next()?, parts.next()?);
+    Some(format!("{host}:{port}"))
 }
 
 impl Drop for Node {

@@ -9,6 +9,10 @@ use tempfile::TempDir;
 
 use crate::node::Node;
 use crate::programs::program;
+use crate::wait_for;
+
+/// How far a message can get, in order.
+const STATES: [&str; 5] = ["queued", "accepted", "at-node", "delivered", "read"];
 
 /// A person with a profile of their own.
 pub struct Person {
@@ -143,6 +147,32 @@ impl Person {
     /// When that fails.
     pub fn inbox(&self) -> Vec<String> {
         texts(&self.ok(&["inbox"]))
+    }
+
+    /// Takes what comes until it is `count` texts in all, and returns them.
+    ///
+    /// # Panics
+    /// When they do not come in time.
+    pub fn receives(&self, count: usize) -> Vec<String> {
+        let mut texts = Vec::new();
+        wait_for("texts to arrive", || {
+            texts.extend(self.inbox());
+            (texts.len() >= count).then_some(())
+        });
+        texts
+    }
+
+    /// Waits until a message that she sent got as far as `state`, and returns what `why` tells.
+    ///
+    /// # Panics
+    /// When it does not in time.
+    pub fn wait_until(&self, id: &str, state: &str) -> Value {
+        let rank = |state: &str| STATES.iter().position(|known| *known == state);
+        assert!(rank(state).is_some(), "{state}");
+        wait_for(&format!("{id} to be {state}"), || {
+            let why = self.ok(&["why", id]);
+            (rank(why["state"].as_str().unwrap()) >= rank(state)).then_some(why)
+        })
     }
 
     /// The state that `why` tells.

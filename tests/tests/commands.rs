@@ -42,6 +42,8 @@ impl Home {
             // Other ports than the default ones, which may be taken on this machine.
             .env("POSTROAD_LISTEN", "127.0.0.1:0")
             .env("POSTROAD_ADMIN_LISTEN", "127.0.0.1:0")
+            .env("POSTROAD_P2P_LISTEN", "127.0.0.1:0")
+            .current_dir(self.0.path())
             .stdin(Stdio::null());
         command
     }
@@ -55,6 +57,21 @@ impl Home {
     fn json(&self, line: &str) -> Value {
         let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
         serde_json::from_slice(&self.run(&words).stdout).unwrap()
+    }
+
+    /// Starts a node, and waits until it answers.
+    fn start(&self, words: &[String]) -> Running {
+        let pointer = self.data().join("posthoused/admin.json");
+        let _ = std::fs::remove_file(&pointer);
+        let child = self.command(words).stderr(Stdio::null()).spawn().unwrap();
+        wait_for("the node to start", || {
+            let text = std::fs::read_to_string(&pointer).ok()?;
+            let found: Value = serde_json::from_str(&text).ok()?;
+            let words = ["postroad", "--admin", found["admin"].as_str()?, "status"];
+            let words = words.map(str::to_owned);
+            self.command(&words).output().unwrap().status.success().then_some(())
+        });
+        Running(child)
     }
 
     fn data(&self) -> std::path::PathBuf {
@@ -80,16 +97,7 @@ fn the_readme_works_as_it_stands() {
     for words in commands("Run a node") {
         shown += 1;
         if words.len() == 1 {
-            let child = operator.command(&words).stderr(Stdio::null()).spawn().unwrap();
-            node = Some(Running(child));
-            let pointer = operator.data().join("posthoused/admin.json");
-            wait_for("the node to start", || {
-                let text = std::fs::read_to_string(&pointer).ok()?;
-                let found: Value = serde_json::from_str(&text).ok()?;
-                let words = ["postroad", "--admin", found["admin"].as_str()?, "status"];
-                let words = words.map(str::to_owned);
-                operator.command(&words).output().unwrap().status.success().then_some(())
-            });
+            node = Some(operator.start(&words));
             continue;
         }
         operator.run(&words);
@@ -117,6 +125,41 @@ fn the_readme_works_as_it_stands() {
         }
     }
     assert_eq!(bob.json("pouch --json inbox")[0]["text"], "hello");
+}
+
+#[test]
+fn the_readme_joins_a_network_as_it_stands() {
+    let (other, operator) = (Home::new(), Home::new());
+    let alone = ["posthoused", "run", "--name", "other.example"].map(str::to_owned);
+    let _other = other.start(&alone);
+    let status = other.json("postroad --json status");
+    let link = status["node"]["link"].as_str().unwrap().to_owned();
+    let definition = format!("network = \"postroad\"\nbootstrap = [\"{link}\"]\n");
+    std::fs::write(operator.0.path().join("network.toml"), definition).unwrap();
+    let mut node = None;
+    let shown = commands("Join a network");
+    assert!(shown.len() >= 9);
+    for words in shown {
+        let fill = |word: &String| match word.as_str() {
+            "LINK" => link.clone(),
+            "FILE" => "network.toml".to_owned(),
+            "NODE" => "other.example".to_owned(),
+            word => word.to_owned(),
+        };
+        let words: Vec<String> = words.iter().map(fill).collect();
+        if words[0] == "posthoused" {
+            drop(node.take());
+            node = Some(operator.start(&words));
+            wait_for("the nodes to meet", || {
+                let peers = operator.json("postroad --json peers");
+                (peers[0]["name"] == "other.example").then_some(())
+            });
+            continue;
+        }
+        operator.run(&words);
+    }
+    let map = std::fs::read_to_string(operator.0.path().join("map.svg")).unwrap();
+    assert!(map.contains("other.example"));
 }
 
 /// The subcommands that a help text lists.

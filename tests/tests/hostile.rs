@@ -8,7 +8,7 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use postroad_client::connection::Connection;
-use postroad_proto::envelope::{Class, Envelope, Header, Parcel, Route, mode};
+use postroad_proto::envelope::Envelope;
 use postroad_proto::error::ErrorCode;
 use postroad_proto::frame::{Ack, Credit, Frame, Hello, Ping, Register, Send, TokensPut};
 use postroad_proto::hello;
@@ -16,9 +16,11 @@ use postroad_proto::ids::Hash;
 use postroad_proto::link::NodeLink;
 use postroad_proto::network::Network;
 use postroad_proto::noise::{Initiator, NoiseSecret};
-use postroad_proto::signed::Signed;
-use postroad_proto::token::{DeliveryToken, TokenEntry};
-use postroad_tests::raw::{account_of, come_back, hello_frame, member, stranger};
+use postroad_proto::token::DeliveryToken;
+use postroad_proto::token::TokenEntry;
+use postroad_tests::raw::{
+    account_of, come_back, envelope, forged, give_token, hello_frame, member, stranger,
+};
 use postroad_tests::{Node, Person, wait_for};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
@@ -151,14 +153,15 @@ async fn forged_records_make_no_account() {
     let node = Node::start("[custody]\nregistration = \"open\"");
     let mut connection = stranger(&node, 3).await;
     connection.send(hello_frame()).await.unwrap();
-    let forged: Register = Register {
+    let register = Register {
         request: 1,
         invite: None,
         handle: Some("root".parse().unwrap()),
-        record: forged(&[0xa0]),
-        devices: forged(&[0xff; 900]),
+        record: forged(&[0xa0], [1; 64]),
+        devices: forged(&[0xff; 900], [1; 64]),
+        proof: None,
     };
-    connection.send(forged).await.unwrap();
+    connection.send(register).await.unwrap();
     let code = loop {
         if let Frame::Done(done) = connection.recv().await.unwrap() {
             break done.code;
@@ -166,21 +169,6 @@ async fn forged_records_make_no_account() {
     };
     assert_eq!(code, Some(ErrorCode::BadSignature));
     assert_eq!(node.postroad(&["user", "ls"]).as_array().unwrap().len(), 0);
-}
-
-/// A signed object whose payload is arbitrary and whose signature is none.
-fn forged<T>(payload: &[u8]) -> Signed<T>
-where
-    Signed<T>: for<'de> serde::Deserialize<'de>,
-{
-    #[derive(serde::Serialize)]
-    struct Shape {
-        payload: postroad_proto::blob::Blob,
-        #[serde(with = "serde_bytes")]
-        signature: [u8; 64],
-    }
-    let shape = Shape { payload: payload.to_vec().into(), signature: [1; 64] };
-    postroad_proto::codec::decode(&postroad_proto::codec::encode(&shape).unwrap(), 4096).unwrap()
 }
 
 #[tokio::test]
@@ -271,30 +259,9 @@ async fn a_repeat_is_answered_again_and_kept_once_also_after_a_kill() {
     let mut node = Node::start("[custody]\nregistration = \"open\"");
     let (mut alice, mut bob) = (member(&node, 7).await, member(&node, 8).await);
     let token = DeliveryToken([9; 16]);
-    let entry =
-        TokenEntry { hash: token.hash(), label: [1; 8], rate: 0, byte_share: 0, expires: 0 };
-    bob.send(TokensPut { request: 2, tokens: vec![entry] }).await.unwrap();
-    while !matches!(bob.recv().await.unwrap(), Frame::Done(done) if done.request == 2) {}
-    let body = vec![7; 256];
-    let parcel = Parcel {
-        account: account_of(8),
-        token: Some(token),
-        tag: None,
-        label: None,
-        headers: vec![Header { device: 1, sealed: vec![1; 100].into() }],
-    };
+    give_token(&mut bob, &token).await;
     let home = node.link().parse::<NodeLink>().unwrap().node;
-    let envelope = Envelope {
-        version: 1,
-        flags: 0,
-        class: Class::Message.number(),
-        mode: mode::PAIR,
-        deadline: postroad_client::now() / 1000 + 3600,
-        body_hash: Hash::of(&body),
-        body: body.into(),
-        stamp: vec![].into(),
-        routes: vec![Route { home, backups: vec![], parcels: vec![parcel] }],
-    };
+    let envelope = envelope(home, account_of(8), token, &[7; 256]);
     for number in 1..=3 {
         assert_eq!(submit(&mut alice, number, &envelope).await, 1);
     }

@@ -47,6 +47,9 @@ fn each_big_library_is_named_in_its_one_room() {
     assert_eq!(sources_with("serde_cbor::"), ["proto/src/codec.rs"]);
     assert_eq!(sources_with("snow::"), ["proto/src/noise.rs"]);
     assert_eq!(sources_with("sled::"), ["node/store/src/index/disk.rs"]);
+    let outside_net = |name: &String| !name.starts_with("node/src/net/");
+    let names = sources_with("libp2p::");
+    assert!(!names.is_empty() && !names.iter().any(outside_net), "{names:?}");
     let pure = |name: &String| name.starts_with("proto/") || name.starts_with("node/core/");
     for library in ["tokio::", "libp2p::", "sled::", "std::net::", "SystemTime", "Instant::now"] {
         let names = sources_with(library);

@@ -14,11 +14,11 @@ impl Bucket {
         Self { level: burst * 1000, at: now }
     }
 
-    /// Takes one out, or says how many seconds to wait for it. A clock that steps back only stops
-    /// the filling for as long.
+    /// Takes one out, or says how many seconds to wait for it. A clock that steps back gives nothing,
+    /// and the filling goes on from there.
     pub(crate) fn take(&mut self, per_hour: u64, burst: u64, now: u64) -> Result<(), u64> {
         let elapsed = now.saturating_sub(self.at);
-        self.at = self.at.max(now);
+        self.at = now;
         let gained = elapsed.saturating_mul(per_hour) / 3600;
         self.level = self.level.saturating_add(gained).min(burst * 1000);
         if self.level < 1000 {

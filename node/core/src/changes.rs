@@ -1,15 +1,28 @@
 //! What one commit writes, and what the core reads back: the words the core and a store share.
 
 use bytes::Bytes;
-use postroad_proto::ids::{AccountId, DeviceNumber, ParcelId};
+use postroad_proto::ids::{AccountId, DeviceNumber, NodeId, ParcelId};
 
-/// A mailbox: one device of one account homed here.
+/// A mailbox: one device of one account homed here. Devices are numbered from 1; a mailbox with
+/// device number 0 is the outbox for the node whose id stands in the account's place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MailboxId {
     /// The account.
     pub account: AccountId,
     /// The device within it.
     pub device: DeviceNumber,
+}
+
+impl MailboxId {
+    /// The outbox for `node`.
+    pub fn outbox(node: NodeId) -> Self {
+        Self { account: AccountId(node.0), device: 0 }
+    }
+
+    /// The node whose outbox it is, if it is one.
+    pub fn destination(&self) -> Option<NodeId> {
+        (self.device == 0).then_some(NodeId(self.account.0))
+    }
 }
 
 /// All that one group of inputs changes. A store makes it durable as one: after a crash either
@@ -24,6 +37,8 @@ pub struct Changes {
     pub acks: Vec<Ack>,
     /// Everything else, by key. Of one key the last change counts.
     pub state: Vec<StateChange>,
+    /// Whether a receipt names this commit, whatever else is in it.
+    pub named: bool,
 }
 
 impl Changes {
@@ -35,7 +50,7 @@ impl Changes {
     /// True when a promise hangs on this commit, so that it must be synced before it is answered.
     /// Acks alone are not: losing one costs a repeat, which the client drops.
     pub fn needs_sync(&self) -> bool {
-        !self.mail.is_empty() || !self.state.is_empty()
+        self.named || !self.mail.is_empty() || self.state.iter().any(|change| change.promised)
     }
 }
 
@@ -79,6 +94,9 @@ pub struct StateChange {
     pub key: Bytes,
     /// At most 64 KiB.
     pub value: Option<Bytes>,
+    /// Whether a promise hangs on it. What others can tell again (a node's record) rides along
+    /// with the next sync.
+    pub promised: bool,
 }
 
 /// A mailbox item read back.
@@ -139,4 +157,18 @@ pub trait MailView {
         max_items: usize,
         max_bytes: usize,
     ) -> Result<Vec<StoredItem>, ReadError>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_was_promised_forces_a_sync() {
+        let change = |promised| StateChange { key: Bytes::new(), value: None, promised };
+        let mut changes = Changes { state: vec![change(false)], ..Changes::default() };
+        assert!(!changes.is_empty() && !changes.needs_sync());
+        changes.state.push(change(true));
+        assert!(changes.needs_sync());
+    }
 }

@@ -47,6 +47,42 @@ pub struct Config {
     pub lookups_per_hour: u64,
     /// Accounts homed here. Default 100,000.
     pub max_accounts: u64,
+    /// Messages of one account that may wait for other nodes. Default 10,000.
+    pub outbox_messages: u64,
+    /// Bytes of one account that may wait for other nodes. Default 256 MiB.
+    #[serde(with = "crate::units::size")]
+    pub outbox_bytes: u64,
+    /// Bytes that may wait for one other node. Default 4 GiB.
+    #[serde(with = "crate::units::size")]
+    pub outbox_bytes_per_node: u64,
+    /// Neighbours, routes, what other nodes may do.
+    pub roads: RoadsConfig,
+}
+
+/// Between nodes: neighbours, routes, what other nodes may do.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RoadsConfig {
+    /// Nodes that this one keeps connections to. Default 6.
+    pub outbound_peers: u64,
+    /// Records of nodes that are kept. Default 50,000.
+    pub max_routes: u64,
+    /// Records and keys that one other node may ask for per hour, for its users. Default 6,000.
+    pub lookups_per_hour: u64,
+    /// Strangers' requests that one other node may bring per day, once it is known; a new one
+    /// begins with a tenth. Default 500.
+    pub requests_per_day: u64,
+}
+
+impl Default for RoadsConfig {
+    fn default() -> Self {
+        Self {
+            outbound_peers: 6,
+            max_routes: 50_000,
+            lookups_per_hour: 6_000,
+            requests_per_day: 500,
+        }
+    }
 }
 
 impl Default for Config {
@@ -63,6 +99,10 @@ impl Default for Config {
             requests_per_day: 50,
             lookups_per_hour: 600,
             max_accounts: 100_000,
+            outbox_messages: 10_000,
+            outbox_bytes: 256 << 20,
+            outbox_bytes_per_node: 4 << 30,
+            roads: RoadsConfig::default(),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The core itself: all it holds, and the order in which things happen.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use postroad_proto::error::ErrorCode;
 use postroad_proto::frame::Frame;
@@ -11,9 +11,19 @@ use crate::bucket::Bucket;
 use crate::changes::{Changes, MailView, MailboxId, ReadError, Recovered};
 use crate::config::{Config, Keys};
 use crate::group::Group;
-use crate::mailbox::{Item, Mailbox};
+use crate::mail::mailbox::{Item, Mailbox};
+use crate::roads;
+use crate::roads::asks::Asks;
+use crate::roads::compare::Compare;
+use crate::roads::links::Links;
+use crate::roads::neighbours::Peers;
+use crate::roads::news::Ticker;
+use crate::roads::outbox::Outbox;
+use crate::roads::routing::Routing;
+use crate::roads::settle::Rerouted;
 use crate::sessions::Session;
 use crate::state::{NodeRow, Ring, Tables};
+use crate::timers::{Timer, Timers};
 
 /// Parcels that were acked lately and are still known as repeats.
 const RECENT_PARCELS: usize = 65_536;
@@ -45,6 +55,8 @@ pub enum Input {
         /// What.
         frame: Frame,
     },
+    /// Something happened between this node and others.
+    Road(roads::Event),
 }
 
 /// What leaves the core, in order.
@@ -69,6 +81,8 @@ pub enum Output {
         /// Why, for the log.
         code: ErrorCode,
     },
+    /// Something to do between this node and others.
+    Road(roads::Command),
 }
 
 /// Why a core does not start on what a store holds.
@@ -102,6 +116,10 @@ pub struct Counters {
     pub acked: u64,
     /// Items deleted after their deadline.
     pub expired: u64,
+    /// Parcels offered to other nodes, repeats included.
+    pub offered: u64,
+    /// Parcels that other nodes took into custody.
+    pub handed_over: u64,
     /// Receipt roots signed.
     pub roots: u64,
     /// Accounts made.
@@ -109,9 +127,11 @@ pub struct Counters {
 }
 
 /// Copies of a parcel in custody.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Held {
     pub(crate) copies: u8,
+    /// When it waits for another node: for which, and its place in that outbox.
+    pub(crate) bound: Option<Box<(NodeId, u64)>>,
     /// Copies that there were when it came, or when the node started.
     pub(crate) at_first: u8,
     /// Whether one device has acked it: then it does not count as expired.
@@ -123,9 +143,13 @@ pub(crate) struct Held {
 pub(crate) struct Rates {
     pub(crate) lookups: Option<Bucket>,
     pub(crate) requests: Option<Bucket>,
-    /// One-time keys taken, by whose they were.
-    pub(crate) claims: HashMap<AccountId, Bucket>,
+    /// One-time keys of its that were taken, by what was proved with.
+    pub(crate) claims: HashMap<Hash, Bucket>,
     pub(crate) tokens: HashMap<Hash, Bucket>,
+    /// Its mail that other nodes refused for good: they blame the whole node for it.
+    pub(crate) refused: Option<Bucket>,
+    /// Until then it sends nothing to other nodes, by the steady clock.
+    pub(crate) barred_until: Millis,
 }
 
 /// A posthouse, without its sockets, clock and disk.
@@ -137,6 +161,31 @@ pub struct Core {
     pub(crate) run: [u8; 8],
     /// The last commit that was sealed.
     pub(crate) commit: u64,
+    /// The last one that is synced, once it is written.
+    pub(crate) synced: u64,
+    /// The time as of the last input.
+    pub(crate) clock: Millis,
+    /// The same, but never set back: what intervals are measured with.
+    pub(crate) steady: Millis,
+    pub(crate) timers: Timers,
+    pub(crate) routing: Routing,
+    pub(crate) peers: Peers,
+    pub(crate) compare: Compare,
+    pub(crate) asks: Asks,
+    pub(crate) links: Links,
+    pub(crate) outboxes: BTreeMap<NodeId, Outbox>,
+    /// Outboxes that may have something to hand over.
+    pub(crate) pumping: BTreeSet<NodeId>,
+    /// Whose turn it is among them.
+    pub(crate) next_pumped: Option<NodeId>,
+    /// What its recipients' home sent on: from which outbox, to which.
+    pub(crate) rerouting: VecDeque<Rerouted>,
+    /// Messages and bytes of each account that wait for other nodes, counted since the start.
+    pub(crate) sender_waiting: HashMap<AccountId, (u64, u64)>,
+    pub(crate) ticker: Ticker,
+    /// Whether this node is announced with an address that the world reaches.
+    pub(crate) is_public: bool,
+    pub(crate) generations_told: Option<Bucket>,
     pub(crate) tables: Tables,
     pub(crate) mailboxes: BTreeMap<MailboxId, Mailbox>,
     pub(crate) held: HashMap<ParcelId, Held>,
@@ -173,7 +222,8 @@ impl Core {
         let tables = Tables::load(&recovered.state)?;
         let row = tables.node.get(&()).cloned();
         let node = keys.node();
-        let row = row.unwrap_or(NodeRow { node, generation: 1, run, next_account: 1 });
+        let new = NodeRow { node, generation: 1, run, next_account: 1, generation_at: 0 };
+        let row = row.unwrap_or(new);
         if row.node != node {
             return Err(StartError::OtherNode { store: row.node, key: node });
         }
@@ -184,6 +234,23 @@ impl Core {
             generation: row.generation,
             run,
             commit: recovered.commit,
+            synced: recovered.commit,
+            clock: now,
+            steady: now,
+            timers: Timers::default(),
+            routing: Routing::default(),
+            peers: Peers::default(),
+            compare: Compare::default(),
+            asks: Asks::default(),
+            links: Links::default(),
+            outboxes: BTreeMap::new(),
+            pumping: BTreeSet::new(),
+            next_pumped: None,
+            rerouting: VecDeque::new(),
+            sender_waiting: HashMap::new(),
+            is_public: false,
+            ticker: Ticker::default(),
+            generations_told: None,
             tables,
             mailboxes: BTreeMap::new(),
             held: HashMap::new(),
@@ -202,20 +269,61 @@ impl Core {
             config,
             keys,
         };
+        core.note_last_run(now, row.run, recovered.commit);
         core.tables.node.put((), NodeRow { run, ..row }, &mut core.group.staged);
         core.open_mailboxes(recovered, now);
+        core.load_routes();
+        core.reopen_outboxes();
+        core.timers.set(Timer::Neighbours, now);
+        core.timers.set(Timer::Compare, now);
+        core.timers.set(Timer::Routes, now);
         Ok(core)
     }
 
     /// One input. What it changes and answers waits for [`Self::seal`] and [`Self::committed`].
     pub fn handle(&mut self, now: Millis, input: Input) {
+        self.set_clock(now);
         match input {
             Input::Connected { session, key } => {
                 self.sessions.insert(session, Session::new(key));
             }
             Input::Disconnected { session } => self.forget_session(session),
             Input::Frame { session, frame } => self.on_frame(now, session, frame),
+            Input::Road(event) => self.on_road(now, event),
         }
+    }
+
+    /// Does what is due. Call when [`Self::next_timeout`] says so; earlier does no harm.
+    pub fn tick(&mut self, now: Millis) {
+        self.set_clock(now);
+        while let Some(timer) = self.timers.take_due(self.steady) {
+            match timer {
+                Timer::Neighbours => self.look_for_neighbours(now),
+                Timer::Compare => self.compare_tables(now),
+                Timer::Routes => self.clean_routes(now),
+                Timer::Asks => self.drop_overdue_asks(now),
+                Timer::Outbox(node) => self.look_after_outbox(now, node),
+            }
+        }
+    }
+
+    /// When [`Self::tick`] or [`Self::expire`] has something to do next, milliseconds since the Unix
+    /// epoch.
+    pub fn next_timeout(&self) -> Option<Millis> {
+        let expiry = self.expiries.first().map(|(at, _)| at.saturating_mul(1000));
+        let rerouting = (!self.rerouting.is_empty()).then_some(self.clock);
+        [self.timers.next().map(|at| self.wall(at)), expiry, rerouting].into_iter().flatten().min()
+    }
+
+    /// A clock that is set back puts off nothing that is due.
+    pub(crate) fn set_clock(&mut self, now: Millis) {
+        self.steady += now.saturating_sub(self.clock);
+        self.clock = now;
+    }
+
+    /// What a time of the steady clock is called outside.
+    pub(crate) fn wall(&self, steady: Millis) -> Millis {
+        self.clock + steady.saturating_sub(self.steady)
     }
 
     /// Ends the group: signs its receipts and returns what must be made durable, if anything.
@@ -270,7 +378,10 @@ impl Core {
             mailbox.insert(found.seq, item);
             // Should the floor's record be damaged, an older one took its place.
             mailbox.next = mailbox.next.max(found.seq + 1);
-            self.hold(found.id);
+            match found.mailbox.destination() {
+                Some(node) => self.hold_bound(found.id, node, found.seq),
+                None => self.hold(found.id),
+            }
             self.note_expiry(found.mailbox, found.expires);
         }
     }

@@ -5,7 +5,8 @@ use postroad_proto::record::{AccountRecord, Handle};
 
 use crate::changes::MailboxId;
 use crate::core::{Core, Counters};
-use crate::invites::InviteState;
+use crate::mail::mailbox::Mailbox;
+use crate::people::invites::InviteState;
 
 /// All mailboxes together.
 #[derive(Debug, Clone, Default)]
@@ -52,6 +53,9 @@ pub struct QueueRow {
     pub oldest: Option<Millis>,
     /// Why they wait.
     pub reason: String,
+    /// When it is tried again, milliseconds since the Unix epoch; none when something else than time
+    /// is waited for.
+    pub next_try: Option<Millis>,
 }
 
 /// An account homed here.
@@ -135,7 +139,7 @@ impl Core {
     /// All mailboxes together.
     pub fn totals(&self) -> MailboxTotals {
         let mut totals = MailboxTotals::default();
-        for held in self.mailboxes.values() {
+        for (_, held) in self.device_mailboxes() {
             totals.mailboxes += 1;
             totals.messages += held.items.len() as u64;
             totals.bytes += held.bytes;
@@ -146,7 +150,11 @@ impl Core {
 
     /// Every mailbox.
     pub fn mailbox_list(&self) -> Vec<MailboxView> {
-        self.mailboxes.keys().map(|id| self.mailbox_view(*id)).collect()
+        self.device_mailboxes().map(|(id, _)| self.mailbox_view(*id)).collect()
+    }
+
+    fn device_mailboxes(&self) -> impl Iterator<Item = (&MailboxId, &Mailbox)> {
+        self.mailboxes.iter().filter(|(id, _)| id.destination().is_none())
     }
 
     fn mailbox_view(&self, id: MailboxId) -> MailboxView {
@@ -170,7 +178,7 @@ impl Core {
 
     /// What waits, for whom and why.
     pub fn queue(&self) -> Vec<QueueRow> {
-        let waiting = self.mailboxes.iter().filter(|(_, held)| !held.items.is_empty());
+        let waiting = self.device_mailboxes().filter(|(_, held)| !held.items.is_empty());
         waiting
             .map(|(id, held)| {
                 let name = self.handle_of(&id.account).unwrap_or_else(|| id.account.to_string());
@@ -185,8 +193,10 @@ impl Core {
                     bytes: held.bytes,
                     oldest: held.oldest(),
                     reason: reason.to_owned(),
+                    next_try: None,
                 }
             })
+            .chain(self.outbox_rows())
             .collect()
     }
 

@@ -11,29 +11,23 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
-mod accounts;
 mod bucket;
 pub mod changes;
 mod config;
 mod core;
-mod delivery;
-mod expiry;
 mod group;
 mod inspect;
-mod invites;
-mod item;
-mod mailbox;
-mod prekeys;
+mod mail;
+mod people;
 mod reply;
-mod requests;
-mod send;
+pub mod roads;
+mod rollback;
 mod sessions;
-mod stamp;
 mod state;
-mod tokens;
+mod timers;
 pub mod units;
 
-pub use crate::config::{Config, Keys, Registration};
+pub use crate::config::{Config, Keys, Registration, RoadsConfig};
 pub use crate::core::{Core, Counters, Input, Output, SessionId, StartError};
 pub use crate::inspect::{InviteView, MailboxTotals, MailboxView, QueueRow, TraceView, UserView};
-pub use crate::invites::{InviteError, InviteState};
+pub use crate::people::invites::{InviteError, InviteState};

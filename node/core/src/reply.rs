@@ -44,28 +44,34 @@ pub(crate) fn ok<T: Serialize>(result: &T) -> Answer {
 /// Success without a result.
 pub(crate) const DONE: Answer = Ok(Vec::new());
 
+/// The frame that answers `request`.
+pub(crate) fn done(request: u64, answer: Answer) -> Done {
+    match answer {
+        Ok(result) => Done {
+            request,
+            code: None,
+            result: (!result.is_empty()).then(|| result.into()),
+            retry_after: 0,
+            detail: String::new(),
+        },
+        Err(refusal) => Done {
+            request,
+            code: Some(refusal.code),
+            result: refusal.result.map(Into::into),
+            retry_after: refusal.retry_after,
+            detail: cut(refusal.detail),
+        },
+    }
+}
+
+/// A detail that fits its frame.
+pub(crate) fn cut(mut detail: String) -> String {
+    detail.truncate(detail.floor_char_boundary(MAX_DETAIL));
+    detail
+}
+
 impl Core {
     pub(crate) fn answer(&mut self, session: SessionId, request: u64, answer: Answer) {
-        let done = match answer {
-            Ok(result) => Done {
-                request,
-                code: None,
-                result: (!result.is_empty()).then(|| result.into()),
-                retry_after: 0,
-                detail: String::new(),
-            },
-            Err(refusal) => {
-                let mut detail = refusal.detail;
-                detail.truncate(detail.floor_char_boundary(MAX_DETAIL));
-                Done {
-                    request,
-                    code: Some(refusal.code),
-                    result: refusal.result.map(Into::into),
-                    retry_after: refusal.retry_after,
-                    detail,
-                }
-            }
-        };
-        self.group.release(session, done);
+        self.group.release(session, done(request, answer));
     }
 }

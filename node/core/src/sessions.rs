@@ -9,6 +9,7 @@ use serde_bytes::ByteArray;
 
 use crate::changes::MailboxId;
 use crate::core::{Core, Output, SessionId};
+use crate::people::tokens::Asker;
 use crate::reply::{Answer, Refusal};
 
 /// A connected client. Holds no buffer: mail is read when there is credit for it.
@@ -72,8 +73,18 @@ impl Core {
                 let answer = self.register(now, id, &ask);
                 self.answer(id, ask.request, answer);
             }
+            Frame::RecordsGet(ask) if ask.node != self.node => {
+                self.relay(now, (id, account), ask.node, ask.request, Frame::RecordsGet(ask));
+            }
+            Frame::PrekeysClaim(ask) if ask.node != self.node => {
+                self.relay(now, (id, account), ask.node, ask.request, Frame::PrekeysClaim(ask));
+            }
+            Frame::TokensRedeem(ask) if ask.node != self.node => {
+                self.relay(now, (id, account), ask.node, ask.request, Frame::TokensRedeem(ask));
+            }
+            Frame::Locate(ask) => self.on_locate(id, &ask),
             Frame::RecordsGet(ask) => {
-                let answer = self.records_get(now, account, &ask);
+                let answer = self.records_get(now, Asker::Account(account), &ask);
                 self.answer(id, ask.request, answer);
             }
             Frame::RecordsPut(ask) => {
@@ -86,7 +97,7 @@ impl Core {
                 self.answer(id, ask.request, answer);
             }
             Frame::PrekeysClaim(ask) => {
-                let answer = self.prekeys_claim(now, account, &ask);
+                let answer = self.prekeys_claim(now, Asker::Account(account), &ask);
                 self.answer(id, ask.request, answer);
             }
             Frame::TokensPut(ask) => {
@@ -102,7 +113,7 @@ impl Core {
                 self.answer(id, ask.request, answer);
             }
             Frame::TokensRedeem(ask) => {
-                let answer = self.tokens_redeem(now, account, &ask);
+                let answer = self.tokens_redeem(now, Asker::Account(account), &ask);
                 self.answer(id, ask.request, answer);
             }
             Frame::InvitesPut(ask) => {
@@ -151,6 +162,7 @@ impl Core {
             let text = format!("this node speaks versions {low} to {high}");
             return self.hang_up(id, ErrorCode::Version, &text);
         }
+        self.on_quotes(now, &hello.quoted);
         let Some(session) = self.sessions.get_mut(&id) else { return };
         session.greeted = true;
         let key = session.key;
@@ -169,6 +181,9 @@ impl Core {
             self.attach(id, mailbox);
         }
         self.welcome(now, id, version, mailbox);
+        if mailbox.is_some() {
+            self.tell_raised(id, &hello.quoted);
+        }
     }
 
     fn welcome(&mut self, now: Millis, id: SessionId, version: u64, mailbox: Option<MailboxId>) {

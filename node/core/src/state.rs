@@ -7,7 +7,8 @@ use bytes::Bytes;
 use postroad_proto::codec::{self, CodecError};
 use postroad_proto::ids::{AccountId, DeviceNumber, Hash, NodeId};
 use postroad_proto::prekey::Prekey;
-use postroad_proto::record::{AccountRecord, DeviceList, Handle, HandleRecord};
+use postroad_proto::receipt::ReceiptRoot;
+use postroad_proto::record::{AccountRecord, DeviceList, Handle, HandleRecord, NodeRecord};
 use postroad_proto::signed::Signed;
 use postroad_proto::token::{RequestTag, TokenEntry};
 use serde::de::DeserializeOwned;
@@ -23,6 +24,8 @@ const MAX_VALUE: usize = 60 * 1024;
 pub(crate) trait Row: Serialize + DeserializeOwned + PartialEq {
     type Key: StdHash + Eq + Ord + Clone;
     const TABLE: u8;
+    /// Whether a promise hangs on each change: see [`crate::changes::StateChange::promised`].
+    const PROMISED: bool = true;
     fn key_bytes(key: &Self::Key) -> Vec<u8>;
     fn key_from(bytes: &[u8]) -> Option<Self::Key>;
 }
@@ -62,14 +65,14 @@ impl<R: Row> Table<R> {
         }
         // A row that does not encode is a bug in its type; the tests encode every kind.
         if let Ok(value) = codec::encode(&row) {
-            staged.state(key_of::<R>(&key), Some(value.into()));
+            staged.state(key_of::<R>(&key), Some(value.into()), R::PROMISED);
         }
         self.rows.insert(key, row);
     }
 
     pub(crate) fn remove(&mut self, key: &R::Key, staged: &mut Staged) -> Option<R> {
         let row = self.rows.remove(key)?;
-        staged.state(key_of::<R>(key), None);
+        staged.state(key_of::<R>(key), None, R::PROMISED);
         Some(row)
     }
 
@@ -117,13 +120,25 @@ tables! {
     prekeys: PrekeyRow,
     requests: RequestRow,
     floors: FloorRow,
+    /// Where and how other nodes, and this one, are reached.
+    routes: RouteRow,
+    /// Peers that the operator named.
+    pins: PinRow,
+    /// Earlier runs of this node in its present generation.
+    runs: RunRow,
+    /// The highest receipt held of each other node.
+    seen: SeenRow,
 }
 
 macro_rules! row {
     ($name:ident = $table:literal, $key:ty, |$k:ident| $write:expr, |$b:ident| $read:expr) => {
+        row!($name = $table, promised true, $key, |$k| $write, |$b| $read);
+    };
+    ($name:ident = $table:literal, promised $promised:literal, $key:ty, |$k:ident| $write:expr, |$b:ident| $read:expr) => {
         impl Row for $name {
             type Key = $key;
             const TABLE: u8 = $table;
+            const PROMISED: bool = $promised;
             fn key_bytes($k: &$key) -> Vec<u8> {
                 $write
             }
@@ -144,6 +159,10 @@ pub(crate) struct NodeRow {
     pub(crate) run: [u8; 8],
     /// The number that the next account gets.
     pub(crate) next_account: u64,
+    /// When the generation began because the data had been rolled back, seconds since the Unix
+    /// epoch; 0 for the first one.
+    #[serde(default)]
+    pub(crate) generation_at: u64,
 }
 row!(NodeRow = 1, (), |_k| vec![], |b| b.is_empty().then_some(()));
 
@@ -161,6 +180,12 @@ pub(crate) struct AccountRow {
     pub(crate) since: u64,
     /// The invite it came with, so that registering again is success.
     pub(crate) invite: Option<Hash>,
+    /// The node's generation in which its devices last gave their tokens.
+    #[serde(default)]
+    pub(crate) tokens_of: u64,
+    /// Whether its record names another home by now.
+    #[serde(default)]
+    pub(crate) moved: bool,
 }
 row!(AccountRow = 2, AccountId, |k| k.0.to_vec(), |b| AccountId::from_slice(b));
 
@@ -207,6 +232,10 @@ row!(TokenRow = 6, (AccountId, Hash), |k| join(&k.0, &k.1), |b| split(b));
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct PrekeyRow {
     pub(crate) prekey: Prekey,
+    /// The node's generation in which it came: one-time keys of an earlier one may have been given
+    /// out already, and are worth nothing.
+    #[serde(default)]
+    pub(crate) generation: u64,
 }
 row!(
     PrekeyRow = 7,
@@ -247,6 +276,38 @@ row!(FloorRow = 9, MailboxId, |k| [k.account.0.as_slice(), &[k.device]].concat()
     let (device, account) = b.split_last()?;
     Some(MailboxId { account: AccountId::from_slice(account)?, device: *device })
 });
+
+/// A node's record.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct RouteRow {
+    pub(crate) record: Signed<NodeRecord>,
+}
+row!(RouteRow = 10, promised false, NodeId, |k| k.0.to_vec(), |b| NodeId::from_slice(b));
+
+/// A peer that the operator named.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct PinRow {
+    pub(crate) addresses: Vec<String>,
+    pub(crate) name: String,
+}
+row!(PinRow = 11, NodeId, |k| k.0.to_vec(), |b| NodeId::from_slice(b));
+
+/// A run that is over.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct RunRow {
+    /// Its last commit.
+    pub(crate) commit: u64,
+    /// When the next one began, seconds since the Unix epoch.
+    pub(crate) ended: u64,
+}
+row!(RunRow = 12, [u8; 8], |k| k.to_vec(), |b| b.try_into().ok());
+
+/// The highest receipt held of a node.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct SeenRow {
+    pub(crate) root: Signed<ReceiptRoot>,
+}
+row!(SeenRow = 13, promised false, NodeId, |k| k.0.to_vec(), |b| NodeId::from_slice(b));
 
 fn join(account: &AccountId, hash: &Hash) -> Vec<u8> {
     [account.0, hash.0].concat()

@@ -48,7 +48,7 @@ fn a_message_accepted_outlives_the_node_and_is_delivered_once() {
 fn nothing_is_answered_when_the_sync_fails() {
     let mut world = Cluster::new();
     let (alice, at_alice, bob, _) = two_friends(&mut world);
-    world.files.fail_next_sync(1);
+    world.files().fail_next_sync(1);
     world.send(at_alice, 1, alice.envelope(&bob, world.seconds() + 60, b"lost"));
     world.turn();
     assert!(!world.is_running(), "a node that cannot sync stops");
@@ -186,7 +186,7 @@ fn deadlines_past_or_too_far_are_refused() {
 fn a_full_disk_refuses_new_mail_delivers_the_old_and_recovers_by_itself() {
     let mut world = Cluster::new();
     let (alice, at_alice, bob, at_bob) = two_friends(&mut world);
-    world.files.set_capacity(Some(3 << 20));
+    world.files().set_capacity(Some(3 << 20));
     let mut accepted = 0;
     let mut full = false;
     for n in 0..2000u64 {

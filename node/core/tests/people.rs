@@ -21,7 +21,7 @@ const PLENTY: u64 = 1 << 20;
 #[test]
 fn an_invite_counts_its_uses_and_registering_again_is_success() {
     let mut world = Cluster::new();
-    world.config.registration = Registration::Invite;
+    world.house.config.registration = Registration::Invite;
     world.kill();
     world.start();
     let code = InviteCode([7; 16]);
@@ -320,7 +320,7 @@ fn strangers_learn_no_handles_by_registering() {
     let mut world = Cluster::new();
     let alice = Persona::new(1, world.node(), world.network());
     world.join(&alice);
-    world.config.registration = Registration::Invite;
+    world.house.config.registration = Registration::Invite;
     world.kill();
     world.start();
     for name in [alice.name.clone(), "free".to_owned()] {

@@ -67,7 +67,7 @@ impl World {
             node.disconnect(session);
         }
         node.told.clear();
-        node.broken = broken;
+        node.house.broken = broken;
         let rng = ChaCha8Rng::seed_from_u64(seed);
         Self { seed, rng, node, clients, next_message: 1, accepted: BTreeMap::new(), log: vec![] }
     }
@@ -94,15 +94,15 @@ impl World {
             93..=94 => self.crash(false),
             95 => {
                 self.note("the next sync fails");
-                self.node.files.fail_next_sync(1);
+                self.node.files().fail_next_sync(1);
             }
             96 => {
                 let capacity = (2 + self.below(6)) << 20;
                 self.note(&format!("the disk holds {capacity}"));
-                self.node.files.set_capacity(Some(capacity));
+                self.node.files().set_capacity(Some(capacity));
             }
             _ => {
-                self.node.files.set_capacity(None);
+                self.node.files().set_capacity(None);
             }
         }
         self.node.turn();
@@ -187,8 +187,8 @@ impl World {
             self.node.kill()
         }
         // Whoever starts a node again mends or empties its disk first.
-        self.node.files.fail_next_sync(0);
-        self.node.files.set_capacity(None);
+        self.node.files().fail_next_sync(0);
+        self.node.files().set_capacity(None);
         self.node.start();
         self.node.told.clear();
     }
@@ -259,7 +259,7 @@ impl World {
             .filter(|(number, (to, deadline))| {
                 !stored[*to].contains(number)
                     && !self.clients[*to].shown.contains(number)
-                    && deadline + self.node.config.expiry_grace > seconds
+                    && deadline + self.node.house.config.expiry_grace > seconds
             })
             .map(|(number, _)| *number)
             .collect();

@@ -1,13 +1,23 @@
 //! The operator's interface: HTTP on loopback, with a token. The only source for `postroad`, for
 //! health checks and for metrics: one [`status::Status`] renders all of them.
 
+mod condition;
+mod events;
 mod listen;
 mod mail;
+mod map;
 mod metrics;
+mod names;
 mod people;
+mod roads;
 mod status;
+#[cfg(test)]
+mod tests;
+mod trace;
 mod views;
+mod whois;
 
+use std::borrow::Cow;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -26,6 +36,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::engine::{EngineHandle, Stopped};
 use crate::identity::write_private;
+use crate::net::NetHandle;
 use crate::ready::Ready;
 
 /// The file in the data directory that holds the token.
@@ -37,6 +48,7 @@ const POINTER_FILE: &str = "admin.json";
 /// What every handler needs.
 pub(crate) struct Admin {
     engine: EngineHandle,
+    net: NetHandle,
     ready: Ready,
     config: Config,
     token: String,
@@ -51,27 +63,32 @@ struct Problem {
     status: StatusCode,
     code: &'static str,
     message: String,
-    hint: &'static str,
+    hint: Cow<'static, str>,
 }
 
 impl Problem {
-    fn not_found(message: String, hint: &'static str) -> Self {
-        Self { status: StatusCode::NOT_FOUND, code: "NOT_FOUND", message, hint }
+    fn new(
+        status: StatusCode,
+        code: &'static str,
+        message: String,
+        hint: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        Self { status, code, message, hint: hint.into() }
     }
 
-    fn bad(message: String, hint: &'static str) -> Self {
-        Self { status: StatusCode::BAD_REQUEST, code: "MALFORMED", message, hint }
+    fn not_found(message: String, hint: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "NOT_FOUND", message, hint)
+    }
+
+    fn bad(message: String, hint: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "MALFORMED", message, hint)
     }
 }
 
 impl From<Stopped> for Problem {
     fn from(stopped: Stopped) -> Self {
-        Self {
-            status: StatusCode::SERVICE_UNAVAILABLE,
-            code: "STOPPING",
-            message: stopped.to_string(),
-            hint: "see the node's log",
-        }
+        let message = stopped.to_string();
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "STOPPING", message, "see the node's log")
     }
 }
 
@@ -88,6 +105,7 @@ impl Admin {
     /// Writes a new token and where to ask into the data directory.
     pub(crate) fn new(
         engine: EngineHandle,
+        net: NetHandle,
         ready: Ready,
         config: Config,
         shutdown: watch::Sender<bool>,
@@ -100,7 +118,7 @@ impl Admin {
         write_private(&token_file, token.as_bytes())?;
         let pointer = serde_json::json!({ "admin": ready.admin, "token_file": token_file });
         write_private(&data_dir.join(POINTER_FILE), pointer.to_string().as_bytes())?;
-        Ok(Self { engine, ready, config, token, started: clock::now(), shutdown })
+        Ok(Self { engine, net, ready, config, token, started: clock::now(), shutdown })
     }
 
     pub(crate) async fn serve(self, listener: TcpListener) {
@@ -111,7 +129,14 @@ impl Admin {
             .route("/v1/mailboxes/stats", get(mail::stats))
             .route("/v1/mailboxes", get(mail::mailboxes))
             .route("/v1/queue", get(mail::queue))
-            .route("/v1/trace/{target}", get(mail::trace))
+            .route("/v1/trace/{target}", get(trace::trace))
+            .route("/v1/whois/{target}", get(whois::whois))
+            .route("/v1/peers", get(roads::peers).post(roads::peer_add))
+            .route("/v1/peers/{node}", delete(roads::peer_remove))
+            .route("/v1/routes", get(roads::routes))
+            .route("/v1/ping/{node}", post(roads::ping))
+            .route("/v1/map", get(map::map))
+            .route("/v1/events", get(events::events))
             .route("/v1/invites", get(people::invites).post(people::invite_create))
             .route("/v1/invites/{code}", delete(people::invite_revoke))
             .route("/v1/users", get(people::users))
@@ -143,12 +168,12 @@ async fn authorize(State(admin): Ctx, request: Request, next: Next) -> Response 
     if given.is_some_and(|given| same(given.trim().as_bytes(), admin.token.as_bytes())) {
         return next.run(request).await;
     }
-    Problem {
-        status: StatusCode::UNAUTHORIZED,
-        code: "DENIED",
-        message: "the token is missing or wrong".into(),
-        hint: "it is in admin.token in the node's data directory and changes with every start",
-    }
+    Problem::new(
+        StatusCode::UNAUTHORIZED,
+        "DENIED",
+        "the token is missing or wrong".into(),
+        "it is in admin.token in the node's data directory and changes with every start",
+    )
     .into_response()
 }
 

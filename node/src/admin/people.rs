@@ -92,11 +92,13 @@ pub(super) async fn invites(State(admin): Ctx) -> Reply<Vec<InviteRow>> {
 }
 
 pub(super) async fn invite_create(State(admin): Ctx, Json(ask): Json<NewInvite>) -> Reply<Invite> {
-    let node: NodeLink = admin
+    let mut node: NodeLink = admin
         .ready
         .link
         .parse()
         .map_err(|_| Problem::bad("the node has no link of its own".into(), "see the log"))?;
+    // Other nodes' business; without it the QR code is smaller.
+    node.p2p.clear();
     let mut random = [0; 16];
     getrandom::fill(&mut random)
         .map_err(|e| Problem::bad(format!("no randomness: {e}"), "see the log"))?;

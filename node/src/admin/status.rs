@@ -4,9 +4,11 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Json;
 use postroad_core::{Core, Counters};
+use postroad_proto::ids::Millis;
 use postroad_store::StoreStats;
 use serde::Serialize;
 
+use super::condition::{Roads, Waiting};
 use super::views::Totals;
 use super::{Admin, Ctx, Problem, Reply};
 use crate::clock;
@@ -18,7 +20,14 @@ pub(super) struct Status {
     pub(super) problems: Vec<Trouble>,
     pub(super) notices: Vec<String>,
     pub(super) node: Node,
+    /// Nodes connected.
     pub(super) peers: u64,
+    /// Nodes known, this one among them.
+    pub(super) routes: u64,
+    /// Mail streams open to other nodes, and from them.
+    pub(super) links: Links,
+    /// What waits for other nodes.
+    pub(super) outbox: Waiting,
     pub(super) uptime_s: u64,
     pub(super) accounts: u64,
     pub(super) sessions: u64,
@@ -29,6 +38,12 @@ pub(super) struct Status {
 }
 
 #[derive(Serialize)]
+pub(super) struct Links {
+    pub(super) out: u64,
+    pub(super) r#in: u64,
+}
+
+#[derive(Serialize)]
 pub(super) struct Node {
     id: String,
     name: String,
@@ -36,61 +51,84 @@ pub(super) struct Node {
     link: String,
     generation: u64,
     client: Vec<String>,
+    p2p: Vec<String>,
     data_dir: std::path::PathBuf,
 }
 
 /// Something that an operator should know, and what to do about it.
 #[derive(Serialize)]
 pub(super) struct Trouble {
-    code: &'static str,
-    message: String,
-    fix: String,
+    pub(super) code: &'static str,
+    pub(super) message: String,
+    pub(super) fix: String,
     /// Whether the node fails its users until it is mended.
     #[serde(skip)]
-    grave: bool,
+    pub(super) grave: bool,
+}
+
+/// What is read off the core at one moment.
+struct Seen {
+    accounts: u64,
+    sessions: u64,
+    mail: Totals,
+    counters: Counters,
+    generation: u64,
+    store: StoreStats,
+    roads: Roads,
+}
+
+impl Seen {
+    fn new(core: &Core, store: &StoreStats, uptime: Millis) -> Self {
+        Self {
+            accounts: core.account_count() as u64,
+            sessions: core.sessions() as u64,
+            mail: core.totals().into(),
+            counters: core.counters(),
+            generation: core.generation(),
+            store: store.clone(),
+            roads: Roads::new(core, uptime),
+        }
+    }
 }
 
 impl Admin {
     pub(super) async fn gather(&self) -> Result<Status, Stopped> {
-        let (accounts, sessions, totals, counters, generation, store) = self
-            .engine
-            .look(|core: &Core, store: &StoreStats| {
-                (
-                    core.account_count() as u64,
-                    core.sessions() as u64,
-                    core.totals(),
-                    core.counters(),
-                    core.generation(),
-                    store.clone(),
-                )
-            })
-            .await?;
-        let problems = self.problems(&store);
+        let uptime = clock::now().saturating_sub(self.started);
+        let look = move |core: &Core, store: &StoreStats| Seen::new(core, store, uptime);
+        let seen = self.engine.look(look).await?;
+        let mut problems = self.problems(&seen.store);
+        problems.extend(seen.roads.problems);
         let verdict = match &problems {
             problems if problems.iter().any(|p| p.grave) => "action",
             problems if problems.is_empty() => "ok",
             _ => "degraded",
         };
+        let mut notices = self.notices(seen.accounts);
+        notices.extend(seen.roads.notices);
         Ok(Status {
             verdict,
             problems,
-            notices: self.notices(accounts),
+            notices,
             node: Node {
                 id: self.ready.node.clone(),
                 name: self.ready.name.clone(),
                 network: self.ready.network.clone(),
                 link: self.ready.link.clone(),
-                generation,
+                generation: seen.generation,
                 client: self.ready.client.clone(),
+                p2p: self.ready.p2p.clone(),
                 data_dir: self.ready.data_dir.clone(),
             },
-            peers: 0,
-            uptime_s: clock::now().saturating_sub(self.started) / 1000,
-            accounts,
-            sessions,
-            mail: totals.into(),
-            counters,
-            store,
+            peers: seen.roads.peers,
+            routes: seen.roads.routes,
+            links: Links { out: seen.roads.links.0 as u64, r#in: seen.roads.links.1 as u64 },
+            outbox: seen.roads.waiting,
+            uptime_s: uptime / 1000,
+            accounts: seen.accounts,
+            sessions: seen.sessions,
+            mail: seen.mail,
+            counters: seen.counters,
+            store: seen.store,
             version: env!("CARGO_PKG_VERSION"),
         })
     }
@@ -140,12 +178,12 @@ pub(super) async fn status(State(admin): Ctx) -> Reply<Status> {
 pub(super) async fn readyz(State(admin): Ctx) -> Result<&'static str, Problem> {
     let status = admin.gather().await?;
     if status.problems.iter().any(|p| p.grave) {
-        return Err(Problem {
-            status: StatusCode::SERVICE_UNAVAILABLE,
-            code: "NOT_READY",
-            message: "new mail is not taken".into(),
-            hint: "see: postroad status",
-        });
+        return Err(Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "NOT_READY",
+            "new mail is not taken".into(),
+            "see: postroad status",
+        ));
     }
     Ok("ready\n")
 }

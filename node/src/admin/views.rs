@@ -1,6 +1,7 @@
 //! Shapes that several handlers share.
 
 use postroad_core::{MailboxTotals, MailboxView};
+use postroad_proto::ids::Millis;
 use serde::Serialize;
 
 use crate::clock;
@@ -47,6 +48,16 @@ impl From<MailboxView> for Mailbox {
             connected: view.connected,
         }
     }
+}
+
+/// A time in milliseconds since the Unix epoch.
+pub(super) fn time(at: Millis) -> String {
+    clock::rfc3339(at)
+}
+
+/// A time to come: the next whole second, so that it does not read as past while it is awaited.
+pub(super) fn time_to_come(at: Millis) -> String {
+    clock::rfc3339(at.div_ceil(1000).saturating_mul(1000))
 }
 
 /// Seconds since a time in milliseconds.

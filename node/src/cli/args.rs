@@ -90,8 +90,9 @@ pub(super) struct Run {
     /// The configuration file [default: posthoused.toml in the data directory]
     #[arg(long, env = "POSTROAD_CONFIG", value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
-    /// The network to belong to [default: postroad]
-    #[arg(long, env = "POSTROAD_NETWORK", value_name = "NAME")]
+    /// The network to belong to: its name, or the file that defines it, which has a / in its path or
+    /// ends in .toml [default: postroad]
+    #[arg(long, env = "POSTROAD_NETWORK", value_name = "NAME|FILE")]
     pub(super) network: Option<String>,
     /// What stands after the @ of its handles: a DNS name [default: the node's id]
     #[arg(long, env = "POSTROAD_NAME", value_name = "NAME")]
@@ -102,6 +103,15 @@ pub(super) struct Run {
     /// host:port for clients as seen from outside, put into links; may be repeated
     #[arg(long, env = "POSTROAD_EXTERNAL_ADDRESS", value_name = "ADDR", value_delimiter = ',')]
     pub(super) external_address: Vec<String>,
+    /// Address for other nodes; may be repeated; port 0 takes a free one [default: 0.0.0.0:7452]
+    #[arg(long, env = "POSTROAD_P2P_LISTEN", value_name = "ADDR", value_delimiter = ',')]
+    pub(super) p2p_listen: Vec<SocketAddr>,
+    /// host:port for other nodes as seen from outside; may be repeated
+    #[arg(long, env = "POSTROAD_P2P_EXTERNAL", value_name = "ADDR", value_delimiter = ',')]
+    pub(super) p2p_external: Vec<String>,
+    /// Node link of a node to keep a connection to from now on; may be repeated
+    #[arg(long, env = "POSTROAD_PEER", value_name = "LINK", value_delimiter = ',')]
+    pub(super) peer: Vec<String>,
     /// Loopback address of the operator's interface [default: 127.0.0.1:7451]
     #[arg(long, env = "POSTROAD_ADMIN_LISTEN", value_name = "ADDR")]
     pub(super) admin: Option<SocketAddr>,

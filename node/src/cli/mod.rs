@@ -70,7 +70,9 @@ impl From<ConfigError> for Failure {
 impl From<ServerError> for Failure {
     fn from(error: ServerError) -> Self {
         let hint = match &error {
-            ServerError::Listen { .. } => "choose another port with --listen or --admin",
+            ServerError::Listen { .. } => {
+                "choose another port with --listen, --p2p-listen or --admin"
+            }
             ServerError::Store(postroad_store::StoreError::Locked { .. }) => {
                 "one process per data directory: stop the other, or give --data-dir"
             }

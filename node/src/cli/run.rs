@@ -51,8 +51,8 @@ fn hurried() -> Failure {
     Failure::new("stopped in a hurry, on a second signal", "nothing acknowledged is lost")
 }
 
-/// Open files that are kept for the store, the operator's interface and the system.
-const FILES_KEPT: u64 = 200;
+/// Open files that are kept for the store, other nodes, the operator's interface and the system.
+const FILES_KEPT: u64 = 600;
 
 /// Asks for as many open files as allowed, and takes no more clients than fit: a store that is out
 /// of them cannot work.
@@ -79,7 +79,11 @@ pub(super) fn effective(args: &Run, dir: &Path) -> Result<Config, Failure> {
         None => Config::default(),
     };
     if let Some(network) = &args.network {
-        config.node.network = network.parse().map_err(|e| usage(format!("--network: {e}")))?;
+        if network.contains('/') || network.ends_with(".toml") {
+            config.join(Path::new(network))?;
+        } else {
+            config.node.network = network.parse().map_err(|e| usage(format!("--network: {e}")))?;
+        }
     }
     if let Some(name) = &args.name {
         config.node.name.clone_from(name);
@@ -89,6 +93,15 @@ pub(super) fn effective(args: &Run, dir: &Path) -> Result<Config, Failure> {
     }
     if !args.external_address.is_empty() {
         config.gateway.external.clone_from(&args.external_address);
+    }
+    if !args.p2p_listen.is_empty() {
+        config.net.listen.clone_from(&args.p2p_listen);
+    }
+    if !args.p2p_external.is_empty() {
+        config.net.external.clone_from(&args.p2p_external);
+    }
+    if !args.peer.is_empty() {
+        config.net.peers.clone_from(&args.peer);
     }
     if let Some(admin) = args.admin {
         config.admin.listen = admin;
@@ -117,9 +130,12 @@ pub(super) fn private_dir(dir: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
+/// What is logged by default. Of libraries, nothing that strangers could fill the log with.
+const LOG: &str = "info,libp2p=error,yamux=error";
+
 fn start_log() {
     let filter = tracing_subscriber::EnvFilter::try_from_env("POSTROAD_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(LOG));
     let terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)

@@ -20,6 +20,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use self::session::Session;
 use crate::config::GatewaySection;
 use crate::engine::EngineHandle;
+use crate::neighbourhood::neighbourhood;
 use crate::outgoing::Outgoing;
 
 /// What every connection needs.
@@ -178,13 +179,5 @@ fn keep_alive(stream: &TcpStream) {
         .and_then(|()| sockopt::set_tcp_keepcnt(stream, 4));
     if let Err(error) = set {
         tracing::debug!(%error, "no keepalive");
-    }
-}
-
-/// One customer's addresses count as one: IPv6 networks are handed out as /64.
-fn neighbourhood(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(v6) => IpAddr::V6((v6.to_bits() & !u128::from(u64::MAX)).into()),
-        v4 => v4,
     }
 }

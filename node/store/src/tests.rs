@@ -61,6 +61,7 @@ fn put(commit: u64, key: &str, value: Option<&[u8]>) -> Changes {
     let change = StateChange {
         key: Bytes::copy_from_slice(key.as_bytes()),
         value: value.map(Bytes::copy_from_slice),
+        promised: true,
     };
     Changes { commit, state: vec![change], ..Changes::default() }
 }
@@ -108,7 +109,7 @@ impl Load {
     fn state(&mut self) -> StateChange {
         let key = format!("key {}", self.below(40));
         let value = (self.below(4) > 0).then(|| body(self.random.next(), 300));
-        StateChange { key: Bytes::from(key), value }
+        StateChange { key: Bytes::from(key), value, promised: true }
     }
 
     fn next(&mut self, commit: u64) -> Changes {

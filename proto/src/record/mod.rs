@@ -3,6 +3,7 @@
 
 mod account;
 mod devices;
+pub mod digest;
 mod handle;
 mod node;
 

@@ -2,9 +2,9 @@
 
 use postroad_proto::SigningKey;
 use postroad_proto::blob::Blob;
-use postroad_proto::envelope::{Attributes, Envelope, Header, Parcel, Route};
+use postroad_proto::envelope::{Envelope, Header, Parcel, Route};
 use postroad_proto::error::ErrorCode;
-use postroad_proto::frame::*;
+use postroad_proto::frame::Records;
 use postroad_proto::ids::{AccountId, Hash, NodeId, ParcelId};
 use postroad_proto::link::{ContactLink, JoinLink, NodeLink};
 use postroad_proto::merkle::Step;
@@ -101,51 +101,51 @@ pub(crate) fn damage() -> impl Strategy<Value = Damage> {
     ]
 }
 
-fn hash() -> BoxedStrategy<Hash> {
+pub(crate) fn hash() -> BoxedStrategy<Hash> {
     any::<[u8; 32]>().prop_map(Hash).boxed()
 }
 
-fn account() -> BoxedStrategy<AccountId> {
+pub(crate) fn account() -> BoxedStrategy<AccountId> {
     any::<[u8; 32]>().prop_map(AccountId).boxed()
 }
 
-fn node() -> BoxedStrategy<NodeId> {
+pub(crate) fn node() -> BoxedStrategy<NodeId> {
     any::<[u8; 32]>().prop_map(NodeId).boxed()
 }
 
-fn parcel_id() -> BoxedStrategy<ParcelId> {
+pub(crate) fn parcel_id() -> BoxedStrategy<ParcelId> {
     any::<[u8; 16]>().prop_map(ParcelId).boxed()
 }
 
-fn array<const N: usize>() -> BoxedStrategy<ByteArray<N>> {
+pub(crate) fn array<const N: usize>() -> BoxedStrategy<ByteArray<N>> {
     vec(any::<u8>(), N).prop_map(|bytes| ByteArray::new(bytes.try_into().expect("N bytes"))).boxed()
 }
 
-fn blob(most: usize) -> BoxedStrategy<Blob> {
+pub(crate) fn blob(most: usize) -> BoxedStrategy<Blob> {
     vec(any::<u8>(), 0..=most).prop_map(Blob::from).boxed()
 }
 
-fn text() -> BoxedStrategy<String> {
+pub(crate) fn text() -> BoxedStrategy<String> {
     "\\PC{0,12}".boxed()
 }
 
-fn handle() -> BoxedStrategy<Handle> {
+pub(crate) fn handle() -> BoxedStrategy<Handle> {
     "[a-z0-9]([a-z0-9._-]{0,20}[a-z0-9])?".prop_map(|t| t.parse().expect("a handle")).boxed()
 }
 
-fn token() -> BoxedStrategy<DeliveryToken> {
+pub(crate) fn token() -> BoxedStrategy<DeliveryToken> {
     any::<[u8; 16]>().prop_map(DeliveryToken).boxed()
 }
 
-fn invite() -> BoxedStrategy<InviteCode> {
+pub(crate) fn invite() -> BoxedStrategy<InviteCode> {
     any::<[u8; 16]>().prop_map(InviteCode).boxed()
 }
 
-fn error_code() -> BoxedStrategy<ErrorCode> {
+pub(crate) fn error_code() -> BoxedStrategy<ErrorCode> {
     prop_oneof![0u64..30, any::<u64>()].prop_map(ErrorCode::from_number).boxed()
 }
 
-fn ranges() -> BoxedStrategy<Vec<(u64, u64)>> {
+pub(crate) fn ranges() -> BoxedStrategy<Vec<(u64, u64)>> {
     vec(any::<(u64, u64)>(), 0..4).boxed()
 }
 
@@ -293,7 +293,7 @@ prop_compose! {
 }
 
 prop_compose! {
-    fn prekey()(key in hash(), fallback in any::<bool>(), signature in array::<64>()) -> Prekey {
+    pub(crate) fn prekey()(key in hash(), fallback in any::<bool>(), signature in array::<64>()) -> Prekey {
         Prekey { key, fallback, signature: signature.into_array() }
     }
 }
@@ -304,7 +304,7 @@ prop_compose! {
     }
 }
 
-fn proof() -> BoxedStrategy<Proof> {
+pub(crate) fn proof() -> BoxedStrategy<Proof> {
     (option::of(token()), option::of(invite()), option::of(handle()))
         .prop_map(|(token, invite, handle)| Proof { token, invite, handle })
         .boxed()
@@ -361,7 +361,7 @@ prop_compose! {
 }
 
 prop_compose! {
-    fn item()(
+    pub(crate) fn item()(
         parcel in parcel_id(),
         (kind, role, copies, until) in any::<(u64, u64, u64, u64)>(),
         devices in option::of(hash()),
@@ -371,13 +371,13 @@ prop_compose! {
 }
 
 prop_compose! {
-    fn step()(hash in hash(), left in any::<bool>()) -> Step {
+    pub(crate) fn step()(hash in hash(), left in any::<bool>()) -> Step {
         Step { hash, left }
     }
 }
 
 prop_compose! {
-    fn receipt()(
+    pub(crate) fn receipt()(
         item in item(), path in vec(step(), 0..4), (root, _) in receipt_root(),
     ) -> Receipt {
         Receipt { item, path, root }
@@ -385,7 +385,7 @@ prop_compose! {
 }
 
 prop_compose! {
-    fn records()(
+    pub(crate) fn records()(
         (record, _) in account_record(),
         (devices, _) in device_list(),
         handle in option::of(handle_record().prop_map(|(signed, _)| signed)),
@@ -396,7 +396,7 @@ prop_compose! {
 }
 
 prop_compose! {
-    fn token_entry()(
+    pub(crate) fn token_entry()(
         hash in hash(),
         label in any::<[u8; 8]>(),
         (rate, byte_share, expires) in any::<(u64, u64, u64)>(),
@@ -406,7 +406,7 @@ prop_compose! {
 }
 
 prop_compose! {
-    fn invite_entry()(hash in hash(), (uses, expires) in any::<(u64, u64)>()) -> InviteEntry {
+    pub(crate) fn invite_entry()(hash in hash(), (uses, expires) in any::<(u64, u64)>()) -> InviteEntry {
         InviteEntry { hash, uses, expires }
     }
 }
@@ -417,9 +417,10 @@ prop_compose! {
         node in node(),
         addresses in vec(text(), 0..4),
         name in text(),
+        p2p in vec(text(), 0..3),
     ) -> NodeLink {
         let network: Network = name_of_network.parse().expect("a network name");
-        NodeLink { network, node, addresses, name }
+        NodeLink { network, node, addresses, name, p2p }
     }
 }
 
@@ -440,197 +441,4 @@ prop_compose! {
     ) -> ContactLink {
         ContactLink { account, home, backups, lookup_key, code, handle }
     }
-}
-
-/// A frame of any kind; the test counts on every arm of `client_frame` and `node_frame`.
-pub(crate) fn frame() -> BoxedStrategy<Frame> {
-    prop_oneof![18 => client_frame(), 7 => node_frame()].boxed()
-}
-
-fn signed_record() -> BoxedStrategy<Signed<AccountRecord>> {
-    account_record().prop_map(|(signed, _)| signed).boxed()
-}
-
-fn signed_list() -> BoxedStrategy<Signed<DeviceList>> {
-    device_list().prop_map(|(signed, _)| signed).boxed()
-}
-
-fn client_frame() -> BoxedStrategy<Frame> {
-    prop_oneof![account_frame(), prekey_frame(), list_frame(), mail_frame()].boxed()
-}
-
-fn account_frame() -> BoxedStrategy<Frame> {
-    let n = any::<u64>;
-    let quote = (node(), n(), array(), n()).prop_map(|(node, generation, run, commit)| Quote {
-        node,
-        generation,
-        run,
-        commit,
-    });
-    let hello =
-        ((n(), n()), option::of(account()), any::<u8>(), option::of(hash()), n(), vec(quote, 0..3));
-    prop_oneof![
-        hello.prop_map(|(versions, account, device, devices, cursor, quoted)| {
-            Hello { versions, account, device, devices, cursor, quoted }.into()
-        }),
-        (n(), option::of(invite()), option::of(handle()), signed_record(), signed_list()).prop_map(
-            |(request, invite, handle, record, devices)| {
-                Register { request, invite, handle, record, devices }.into()
-            }
-        ),
-        (n(), node(), option::of(account()), option::of(handle()), proof()).prop_map(
-            |(request, node, account, handle, proof)| {
-                RecordsGet { request, node, account, handle, proof }.into()
-            }
-        ),
-        (n(), option::of(signed_record()), option::of(signed_list()))
-            .prop_map(|(request, record, devices)| RecordsPut { request, record, devices }.into()),
-    ]
-    .boxed()
-}
-
-fn prekey_frame() -> BoxedStrategy<Frame> {
-    let n = any::<u64>;
-    prop_oneof![
-        (n(), vec(prekey(), 0..4), option::of(prekey())).prop_map(
-            |(request, one_time, fallback)| PrekeysPut { request, one_time, fallback }.into()
-        ),
-        (n(), node(), account(), vec(any::<u8>(), 0..9), proof()).prop_map(
-            |(request, node, account, devices, proof)| {
-                PrekeysClaim { request, node, account, devices, proof }.into()
-            }
-        ),
-        (n(), node(), account(), invite(), hash()).prop_map(
-            |(request, node, account, invite, token)| {
-                TokensRedeem { request, node, account, invite, token }.into()
-            }
-        ),
-        (n(), node(), array(), n()).prop_map(|(request, origin, tag, how)| {
-            RequestsSettle { request, origin, tag, how }.into()
-        }),
-    ]
-    .boxed()
-}
-
-fn list_frame() -> BoxedStrategy<Frame> {
-    let n = any::<u64>;
-    prop_oneof![
-        (n(), vec(token_entry(), 0..4))
-            .prop_map(|(request, tokens)| TokensPut { request, tokens }.into()),
-        (n(), vec(hash(), 0..4))
-            .prop_map(|(request, hashes)| TokensDrop { request, hashes }.into()),
-        n().prop_map(|request| TokensList { request }.into()),
-        (n(), vec(invite_entry(), 0..4)).prop_map(|(request, invites)| InvitesPut {
-            request,
-            invites
-        }
-        .into()),
-        (n(), vec(hash(), 0..4))
-            .prop_map(|(request, hashes)| InvitesDrop { request, hashes }.into()),
-    ]
-    .boxed()
-}
-
-fn mail_frame() -> BoxedStrategy<Frame> {
-    let n = any::<u64>;
-    prop_oneof![
-        (n(), envelope()).prop_map(|(number, envelope)| Send { number, envelope }.into()),
-        (n(), ranges()).prop_map(|(generation, ranges)| Ack { generation, ranges }.into()),
-        (n(), n()).prop_map(|(messages, bytes)| Credit { messages, bytes }.into()),
-        n().prop_map(|request| Ping { request }.into()),
-        (n(), any::<bool>()).prop_map(|(request, lookups)| SettingsPut { request, lookups }.into()),
-    ]
-    .boxed()
-}
-
-fn node_frame() -> BoxedStrategy<Frame> {
-    prop_oneof![answer_frame(), delivery_frame()].boxed()
-}
-
-fn answer_frame() -> BoxedStrategy<Frame> {
-    let n = any::<u64>;
-    let limits = any::<[u64; 5]>().prop_map(
-        |[max_body, max_deadline, mailbox_messages, mailbox_bytes, in_flight]| NodeLimits {
-            max_body,
-            max_deadline,
-            mailbox_messages,
-            mailbox_bytes,
-            in_flight,
-        },
-    );
-    let welcome = (n(), n(), array(), limits, n(), any::<bool>(), n(), option::of(signed_record()));
-    let refused = (
-        n(),
-        option::of(account()),
-        error_code(),
-        any::<bool>(),
-        n(),
-        text(),
-        option::of(records()),
-    );
-    prop_oneof![
-        welcome.prop_map(
-            |(version, generation, run, limits, time, registered, one_time_keys, record)| {
-                Welcome {
-                    version,
-                    generation,
-                    run,
-                    limits,
-                    time,
-                    registered,
-                    one_time_keys,
-                    record,
-                }
-                .into()
-            }
-        ),
-        (n(), option::of(error_code()), option::of(blob(99)), n(), text()).prop_map(
-            |(request, code, result, retry_after, detail)| {
-                Done { request, code, result, retry_after, detail }.into()
-            }
-        ),
-        refused.prop_map(|(number, account, code, retriable, retry_after, detail, records)| {
-            Refused { number, account, code, retriable, retry_after, detail, records }.into()
-        }),
-        (vec(n(), 0..4), vec(item(), 0..4), vec(step(), 0..4), receipt_root()).prop_map(
-            |(numbers, items, path, (root, _))| Accepted { numbers, items, path, root }.into()
-        ),
-    ]
-    .boxed()
-}
-
-fn delivery_frame() -> BoxedStrategy<Frame> {
-    let n = any::<u64>;
-    let attributes = any::<[u64; 5]>().prop_map(|[version, flags, class, mode, deadline]| {
-        Attributes { version, flags, class, mode, deadline }
-    });
-    let push = (
-        n(),
-        attributes,
-        option::of(array()),
-        option::of(node()),
-        option::of(array()),
-        hash(),
-        option::of(blob(512)),
-        blob(2048),
-    );
-    let late = (parcel_id(), error_code(), n(), option::of(signed_record())).prop_map(
-        |(parcel, code, retry_after, record)| LateRefusal { parcel, code, retry_after, record },
-    );
-    prop_oneof![
-        push.prop_map(|(seq, attributes, label, origin, tag, body_hash, header, body)| {
-            Push { seq, attributes, label, origin, tag, body_hash, header, body }.into()
-        }),
-        (n(), option::of(receipt()), option::of(late), option::of((node(), n()))).prop_map(
-            |(seq, receipt, refused, generation)| {
-                Notice { seq, receipt, refused, generation }.into()
-            }
-        ),
-        (parcel_id(), node(), n(), text(), n()).prop_map(
-            |(parcel, node, since, reason, next_try)| {
-                Waiting { parcel, node, since, reason, next_try }.into()
-            }
-        ),
-    ]
-    .boxed()
 }

@@ -3,8 +3,10 @@
 #![allow(dead_code)]
 
 pub(crate) mod arbitrary;
+pub(crate) mod arbitrary_frames;
 pub(crate) mod cbor;
 pub(crate) mod noise;
+pub(crate) mod sample_frames;
 pub(crate) mod samples;
 
 use bytes::Bytes;

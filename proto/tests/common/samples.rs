@@ -7,8 +7,7 @@ use postroad_proto::content::{
     shorten,
 };
 use postroad_proto::envelope::{Attributes, Envelope, Header, Parcel, Route, mode};
-use postroad_proto::error::ErrorCode;
-use postroad_proto::frame::*;
+use postroad_proto::frame::{Accepted, Records};
 use postroad_proto::ids::{AccountId, Hash, MessageId, NodeId, ParcelId};
 use postroad_proto::merkle;
 use postroad_proto::network::Network;
@@ -16,9 +15,10 @@ use postroad_proto::noise::{NoiseSecret, public_key};
 use postroad_proto::pair::{SealSecret, seal_public};
 use postroad_proto::prekey::{ClaimedPrekey, Prekey};
 use postroad_proto::receipt::{Receipt, ReceiptItem, ReceiptKind, ReceiptRoot, role};
+use postroad_proto::record::digest::{self, Entry};
 use postroad_proto::record::{AccountRecord, Device, DeviceList, HandleRecord, NodeRecord};
 use postroad_proto::signed::{Purpose, Signed, sign};
-use postroad_proto::token::{DeliveryToken, InviteCode, InviteEntry, Proof, TokenEntry};
+use postroad_proto::token::{DeliveryToken, InviteCode, TokenEntry};
 use serde_bytes::ByteArray;
 
 /// 2026-01-01T00:00:00Z.
@@ -29,6 +29,7 @@ pub(crate) const NODE_SEED: [u8; 32] = [0x01; 32];
 pub(crate) const ALICE_SEED: [u8; 32] = [0x02; 32];
 pub(crate) const BOB_SEED: [u8; 32] = [0x03; 32];
 pub(crate) const OLM_SEED: [u8; 32] = [0x04; 32];
+pub(crate) const OTHER_NODE_SEED: [u8; 32] = [0x05; 32];
 pub(crate) const NODE_NOISE: [u8; 32] = [0x21; 32];
 pub(crate) const ALICE_NOISE: [u8; 32] = [0x22; 32];
 pub(crate) const ALICE_SEAL: [u8; 32] = [0x23; 32];
@@ -48,6 +49,11 @@ fn verifying(seed: [u8; 32]) -> [u8; 32] {
 
 pub(crate) fn node() -> NodeId {
     NodeId(verifying(NODE_SEED))
+}
+
+/// The home of somebody else.
+pub(crate) fn other_node() -> NodeId {
+    NodeId(verifying(OTHER_NODE_SEED))
 }
 
 pub(crate) fn alice() -> AccountId {
@@ -142,6 +148,18 @@ pub(crate) fn signed_account_record() -> Signed<AccountRecord> {
     Signed::new(&account_record(), &key(ALICE_SEED), &network()).expect("signs")
 }
 
+/// The record of an account that moved from one node to the other.
+pub(crate) fn moved_record() -> Signed<AccountRecord> {
+    let record = AccountRecord {
+        seq: 4,
+        previous: Some(signed_account_record().hash()),
+        home: other_node(),
+        hints: vec!["other.example:4600".to_owned()],
+        ..account_record()
+    };
+    Signed::new(&record, &key(ALICE_SEED), &network()).expect("signs")
+}
+
 pub(crate) fn signed_node_record() -> Signed<NodeRecord> {
     Signed::new(&node_record(), &key(NODE_SEED), &network()).expect("signs")
 }
@@ -219,6 +237,14 @@ pub(crate) fn envelope() -> Envelope {
             ],
         }],
     }
+}
+
+/// The part of an envelope that its origin hands to the recipient's node.
+pub(crate) fn forwarded_envelope() -> Envelope {
+    let mut envelope = Envelope { stamp: vec![0x5e; 53].into(), ..envelope() };
+    envelope.routes[0].home = other_node();
+    envelope.routes[0].parcels.truncate(1);
+    envelope
 }
 
 /// A stranger's request, as a client sends it (`tag` none) or as its node passes it on.
@@ -326,6 +352,24 @@ pub(crate) fn receipts() -> Vec<Receipt> {
         .expect("encodes")
 }
 
+/// That nobody fetched a parcel in time, signed by the node that held it.
+pub(crate) fn expired_receipt() -> Receipt {
+    let item =
+        ReceiptItem { kind: ReceiptKind::Expired.number(), copies: 0, devices: None, ..item(9) };
+    let root = ReceiptRoot {
+        version: 1,
+        flags: 0,
+        node: other_node(),
+        generation: 3,
+        run: *b"run-0009",
+        commit: 77,
+        at: NOW * 1000,
+        merkle_root: item.leaf().expect("encodes"),
+    };
+    let root = Signed::new(&root, &key(OTHER_NODE_SEED), &network()).expect("signs");
+    Receipt { item, path: vec![], root }
+}
+
 pub(crate) fn records() -> Records {
     Records {
         record: signed_account_record(),
@@ -350,266 +394,38 @@ pub(crate) fn queued_signature() -> [u8; 64] {
     sign(&key(OLM_SEED), Purpose::Queued, &network(), &payload)
 }
 
-fn handle_proof() -> Proof {
-    Proof { handle: Some("bob".parse().expect("a handle")), ..Proof::default() }
+/// A row of a table of nodes: node id, hash of its record, whether that is current.
+pub(crate) type TableRow = ([u8; 32], Hash, bool);
+
+/// A small table, by rising id. Two ids in bucket 42 begin alike, and one record is over.
+pub(crate) fn node_table() -> Vec<TableRow> {
+    let alike = |last: u8| {
+        let mut id = [0x2a; 32];
+        id[31] = last;
+        id
+    };
+    let rows = [
+        ([0x00; 32], true),
+        (alike(1), true),
+        (alike(2), true),
+        ([0x2b; 32], false),
+        ([0xfe; 32], true),
+        ([0xff; 32], true),
+    ];
+    let hash = |number: usize| Hash::of(format!("record {number}").as_bytes());
+    rows.into_iter().enumerate().map(|(n, (id, current))| (id, hash(n), current)).collect()
 }
 
-/// At least one frame of every kind.
-pub(crate) fn frames() -> Vec<(&'static str, Frame)> {
-    [client_frames(), list_frames(), mail_frames(), node_frames()].concat()
+/// The values of the buckets of [`node_table`].
+pub(crate) fn digest_buckets() -> [[u8; 8]; 256] {
+    let start = |bytes: &[u8; 32]| *bytes.first_chunk::<8>().expect("32 bytes");
+    let mut entries = vec![Vec::new(); 256];
+    for (node, hash, _) in node_table().iter().filter(|(_, _, current)| *current) {
+        entries[usize::from(node[0])].push(Entry { node: start(node), hash: start(&hash.0) });
+    }
+    core::array::from_fn(|number| digest::bucket(&entries[number]))
 }
 
-fn client_frames() -> Vec<(&'static str, Frame)> {
-    vec![
-        (
-            "hello",
-            Hello {
-                versions: (1, 1),
-                account: Some(alice()),
-                device: 1,
-                devices: Some(signed_device_list().hash()),
-                cursor: 1000,
-                quoted: vec![Quote {
-                    node: node(),
-                    generation: 1,
-                    run: ByteArray::new(*b"run-0001"),
-                    commit: 42,
-                }],
-            }
-            .into(),
-        ),
-        (
-            "hello of a device that will register",
-            Hello {
-                versions: (1, 1),
-                account: None,
-                device: 1,
-                devices: None,
-                cursor: 0,
-                quoted: vec![],
-            }
-            .into(),
-        ),
-        (
-            "register",
-            Register {
-                request: 1,
-                invite: Some(invite()),
-                handle: Some("alice".parse().expect("a handle")),
-                record: signed_account_record(),
-                devices: signed_device_list(),
-            }
-            .into(),
-        ),
-        (
-            "look up a handle",
-            RecordsGet {
-                request: 2,
-                node: node(),
-                account: None,
-                handle: Some("bob".parse().expect("a handle")),
-                proof: handle_proof(),
-            }
-            .into(),
-        ),
-        (
-            "records of an account",
-            RecordsGet {
-                request: 3,
-                node: node(),
-                account: Some(bob()),
-                handle: None,
-                proof: Proof { token: Some(token()), ..Proof::default() },
-            }
-            .into(),
-        ),
-        (
-            "put records",
-            RecordsPut {
-                request: 4,
-                record: Some(signed_account_record()),
-                devices: Some(signed_device_list()),
-            }
-            .into(),
-        ),
-        (
-            "put prekeys",
-            PrekeysPut { request: 5, one_time: vec![prekey(false)], fallback: Some(prekey(true)) }
-                .into(),
-        ),
-        (
-            "claim prekeys",
-            PrekeysClaim {
-                request: 6,
-                node: node(),
-                account: bob(),
-                devices: vec![1, 2],
-                proof: Proof { invite: Some(invite()), ..Proof::default() },
-            }
-            .into(),
-        ),
-    ]
-}
-
-fn list_frames() -> Vec<(&'static str, Frame)> {
-    vec![
-        ("put tokens", TokensPut { request: 7, tokens: vec![token_entry()] }.into()),
-        ("drop tokens", TokensDrop { request: 8, hashes: vec![token().hash()] }.into()),
-        ("list tokens", TokensList { request: 9 }.into()),
-        (
-            "redeem an invite",
-            TokensRedeem {
-                request: 10,
-                node: node(),
-                account: bob(),
-                invite: invite(),
-                token: token().hash(),
-            }
-            .into(),
-        ),
-        (
-            "put invites",
-            InvitesPut {
-                request: 11,
-                invites: vec![InviteEntry { hash: invite().hash(), uses: 1, expires: 0 }],
-            }
-            .into(),
-        ),
-        ("drop invites", InvitesDrop { request: 12, hashes: vec![invite().hash()] }.into()),
-        (
-            "settle a request",
-            RequestsSettle {
-                request: 13,
-                origin: node(),
-                tag: ByteArray::new([0x71; 16]),
-                how: settle::ACCEPTED,
-            }
-            .into(),
-        ),
-    ]
-}
-
-fn mail_frames() -> Vec<(&'static str, Frame)> {
-    vec![
-        ("send", Send { number: 1, envelope: envelope() }.into()),
-        ("send a request", Send { number: 2, envelope: request_envelope(None) }.into()),
-        ("ack", Ack { generation: 1, ranges: vec![(1, 1000), (1002, 1002)] }.into()),
-        ("credit", Credit { messages: 64, bytes: 1 << 20 }.into()),
-        ("ping", Ping { request: 14 }.into()),
-        ("put settings", SettingsPut { request: 15, lookups: false }.into()),
-    ]
-}
-
-fn node_frames() -> Vec<(&'static str, Frame)> {
-    let push = Push {
-        seq: 1001,
-        attributes: attributes(),
-        label: Some(ByteArray::new(*b"contact1")),
-        origin: None,
-        tag: None,
-        body_hash: envelope().body_hash,
-        header: Some(vec![0xe1; 300].into()),
-        body: envelope().body,
-    };
-    let request = Push {
-        attributes: Attributes { class: 3, ..attributes() },
-        label: None,
-        origin: Some(node()),
-        tag: Some(ByteArray::new([0x71; 16])),
-        ..push.clone()
-    };
-    let notice =
-        Notice { seq: 1002, receipt: receipts().first().cloned(), refused: None, generation: None };
-    let refused = LateRefusal {
-        parcel: ParcelId([9; 16]),
-        code: ErrorCode::Denied,
-        retry_after: 0,
-        record: None,
-    };
-    let late = Notice { seq: 1003, receipt: None, refused: Some(refused), generation: None };
-    let news = Notice { seq: 1004, receipt: None, refused: None, generation: Some((node(), 2)) };
-    [
-        session_frames(),
-        vec![
-            ("accepted", accepted().into()),
-            ("push", push.into()),
-            ("push of a request", request.into()),
-            ("notice of a receipt", notice.into()),
-            ("notice of a refusal (reserved)", late.into()),
-            ("notice of a generation (reserved)", news.into()),
-            (
-                "waiting (reserved)",
-                Waiting {
-                    parcel: ParcelId([9; 16]),
-                    node: node(),
-                    since: NOW * 1000,
-                    reason: "connection refused".to_owned(),
-                    next_try: NOW * 1000 + 60_000,
-                }
-                .into(),
-            ),
-        ],
-    ]
-    .concat()
-}
-
-fn session_frames() -> Vec<(&'static str, Frame)> {
-    let limits = NodeLimits {
-        max_body: 65_536,
-        max_deadline: 30 * DAY,
-        mailbox_messages: 20_000,
-        mailbox_bytes: 256 << 20,
-        in_flight: 256,
-    };
-    let welcome = Welcome {
-        version: 1,
-        generation: 1,
-        run: ByteArray::new(*b"run-0001"),
-        limits,
-        time: NOW * 1000,
-        registered: true,
-        one_time_keys: 87,
-        record: Some(signed_account_record()),
-    };
-    let stranger = Welcome { registered: false, one_time_keys: 0, record: None, ..welcome.clone() };
-    let count = postroad_proto::codec::encode(&Count { count: 88 }).expect("encodes");
-    let failed = Done {
-        request: 2,
-        code: Some(ErrorCode::Rate),
-        result: None,
-        retry_after: 30,
-        detail: "600 look-ups per hour".to_owned(),
-    };
-    let done = Done {
-        request: 5,
-        code: None,
-        result: Some(count.into()),
-        retry_after: 0,
-        detail: String::new(),
-    };
-    let refused = Refused {
-        number: 1,
-        account: Some(bob()),
-        code: ErrorCode::StaleDevices,
-        retriable: false,
-        retry_after: 0,
-        detail: String::new(),
-        records: Some(records()),
-    };
-    let all = Refused {
-        account: None,
-        code: ErrorCode::NoSpace,
-        retriable: true,
-        retry_after: 60,
-        records: None,
-        ..refused.clone()
-    };
-    vec![
-        ("welcome", welcome.into()),
-        ("welcome of an unregistered device", stranger.into()),
-        ("done", done.into()),
-        ("failed", failed.into()),
-        ("refused parcel", refused.into()),
-        ("refused envelope", all.into()),
-    ]
+pub(crate) fn digest_root() -> Hash {
+    digest::root(&digest_buckets())
 }

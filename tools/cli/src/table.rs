@@ -17,25 +17,32 @@ pub struct Column {
     title: &'static str,
     right: bool,
     wide: bool,
+    whole: bool,
 }
 
 impl Column {
     /// A column of text.
     #[must_use]
     pub const fn text(title: &'static str) -> Self {
-        Column { title, right: false, wide: false }
+        Column { title, right: false, wide: false, whole: false }
     }
 
     /// A column of numbers, aligned right.
     #[must_use]
     pub const fn number(title: &'static str) -> Self {
-        Column { title, right: true, wide: false }
+        Column { title, right: true, wide: false, whole: false }
     }
 
     /// The same column, shown by `-o wide` only.
     #[must_use]
     pub const fn wide(self) -> Self {
         Column { wide: true, ..self }
+    }
+
+    /// The same column, never cut: a sentence, in the last place.
+    #[must_use]
+    pub const fn whole(self) -> Self {
+        Column { whole: true, ..self }
     }
 }
 
@@ -62,7 +69,7 @@ pub(crate) fn render<R: Row>(rows: &[R], wide: bool) -> String {
         let cell = |&i: &usize| {
             let text = cells.get(i).map_or("", String::as_str);
             let text = safe(text);
-            if wide { text.into_owned() } else { cut(&text, CELL_MAX) }
+            if wide || R::COLUMNS[i].whole { text.into_owned() } else { cut(&text, CELL_MAX) }
         };
         lines.push(columns.iter().map(cell).collect());
     }

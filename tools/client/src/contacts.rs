@@ -8,13 +8,15 @@ use postroad_proto::error::ErrorCode;
 use postroad_proto::ids::{AccountId, ConversationId, Millis, NodeId};
 use postroad_proto::link::NodeLink;
 use postroad_proto::network::Network;
-use postroad_proto::record::{AccountRecord, DeviceList};
+use postroad_proto::record::{AccountRecord, DeviceList, HandleRecord};
 use postroad_proto::signed::Signed;
 use postroad_proto::token::{DeliveryToken, InviteCode, redeemed_label};
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 
 pub(crate) use names::{check_name, free_name, rename, resolve};
-pub(crate) use records::{Verified, store_records};
+pub(crate) use records::{
+    Custodian, News, Verified, mark_stale, node_name, prove_handle, store_moved, store_records,
+};
 
 use crate::db::{blob, bool_of, int, unsigned};
 use crate::error::{Error, Result, StorageError};
@@ -64,11 +66,16 @@ pub(crate) struct Contact {
     pub(crate) blocked: bool,
     pub(crate) home: NodeLink,
     pub(crate) handle: String,
+    /// The node's name in it was looked up, or is our own home's.
+    pub(crate) handle_proven: bool,
     pub(crate) invite: Option<InviteCode>,
     pub(crate) token: Option<DeliveryToken>,
     pub(crate) token_label: Option<[u8; 8]>,
     pub(crate) record: Option<Signed<AccountRecord>>,
     pub(crate) devices: Option<Signed<DeviceList>>,
+    pub(crate) handle_record: Option<Signed<HandleRecord>>,
+    /// There is a newer device list than that.
+    pub(crate) stale: bool,
     pub(crate) sends_receipts: bool,
     /// They have used the token in our card, so they have it.
     pub(crate) card_known: bool,
@@ -107,11 +114,14 @@ impl Contact {
             blocked: bool_of(row, "blocked")?,
             home: home.parse()?,
             handle: row.get("handle")?,
+            handle_proven: bool_of(row, "handle_proven")?,
             invite: secret("invite")?.map(InviteCode),
             token: secret("token")?.map(DeliveryToken),
             token_label: label.and_then(|bytes| bytes.try_into().ok()),
             record: identity::signed(row, "record")?,
             devices: identity::signed(row, "devices")?,
+            handle_record: identity::signed(row, "handle_record")?,
+            stale: bool_of(row, "stale")?,
             sends_receipts: bool_of(row, "sends_receipts")?,
             card_known: bool_of(row, "card_known")?,
             token_number: row.get("token_number")?,
@@ -146,17 +156,6 @@ impl Contact {
     /// Their devices; verified when they were stored.
     pub(crate) fn device_list(&self, network: &Network) -> Result<Option<DeviceList>> {
         Ok(self.devices.as_ref().map(|signed| signed.open(network)).transpose()?)
-    }
-
-    /// Nodes that may take custody for them.
-    pub(crate) fn custodians(&self, network: &Network) -> Result<Vec<NodeId>> {
-        let mut nodes = vec![self.home.node];
-        if let Some(record) = &self.record {
-            let record = record.open(network)?;
-            nodes.push(record.home);
-            nodes.extend(record.backups);
-        }
-        Ok(nodes)
     }
 
     /// Whether mail to them can be sealed as an ordinary message.

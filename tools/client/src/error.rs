@@ -10,6 +10,8 @@ use postroad_proto::noise::NoiseError;
 use postroad_proto::pair::PairError;
 use postroad_proto::signed::SignedError;
 
+use crate::names::NameError;
+
 /// Result of nearly everything here.
 pub type Result<T, E = Error> = core::result::Result<T, E>;
 
@@ -93,6 +95,9 @@ pub enum Error {
     /// Not a link of ours, or a damaged one.
     #[error(transparent)]
     Link(#[from] LinkError),
+    /// The name behind the `@` of a handle stands for no node.
+    #[error(transparent)]
+    Name(#[from] NameError),
     /// Something belongs to another network.
     #[error("it belongs to the network {got:?}, and this profile to {expected:?}")]
     WrongNetwork {

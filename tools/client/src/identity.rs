@@ -268,6 +268,18 @@ impl Identity {
         Ok(())
     }
 
+    /// The record that says that the account has moved.
+    #[cfg(test)]
+    pub(crate) fn moved_to(
+        &self,
+        home: postroad_proto::ids::NodeId,
+        seq: u64,
+    ) -> Signed<AccountRecord> {
+        let old = self.record.open(&self.network).unwrap();
+        let new = AccountRecord { seq, previous: Some(self.record.hash()), home, ..old };
+        Signed::new(&new, &SigningKey::from_bytes(&self.secrets.seed), &self.network).unwrap()
+    }
+
     /// Addresses of the home as the node itself names them, before those of the link.
     pub(crate) fn learn_home(
         &mut self,

@@ -22,8 +22,10 @@ mod error;
 mod events;
 mod identity;
 mod messages;
+mod names;
 mod outbox;
 mod profile;
+mod quotes;
 mod receipts;
 mod receive;
 mod requests;
@@ -36,6 +38,7 @@ mod sync;
 #[cfg(test)]
 mod testing;
 mod vault;
+mod waiting;
 
 pub use client::{
     Client, ContactView, InviteView, LastContact, Problem, Sent, Settings, Status, WaitsFor,
@@ -46,6 +49,7 @@ pub use contacts::Phase;
 pub use error::{ConnectionError, Error, Result, StorageError};
 pub use events::Event;
 pub use messages::{Message, Query};
+pub use names::{NameError, Names, Resolver};
 pub use outbox::MAX_TEXT;
 pub use state::State;
 pub use steps::{CheckedStep, Signer};

@@ -1,7 +1,7 @@
 //! Messages as the database keeps them and users see them.
 
 use postroad_proto::content::{Text, kind};
-use postroad_proto::ids::{AccountId, ConversationId, DeviceNumber, MessageId, Millis};
+use postroad_proto::ids::{AccountId, ConversationId, DeviceNumber, MessageId, Millis, ParcelId};
 use rusqlite::types::Value;
 use rusqlite::{OptionalExtension, Row, Transaction, params, params_from_iter};
 
@@ -13,6 +13,7 @@ use crate::outbox;
 use crate::settings;
 use crate::state::State;
 use crate::steps::{self, Step};
+use crate::waiting;
 
 /// Kinds that are no messages for the user, as SQL. [`is_hidden`] says the same.
 const HIDDEN: &str = "(2, 9, 10, 11, 12, 13, 14)";
@@ -264,6 +265,14 @@ fn text_of(number: u64, content: &[u8]) -> Option<String> {
     Some(text.text)
 }
 
+/// A message's id as nodes know it, once it was sealed.
+pub(crate) fn parcel(tx: &Transaction<'_>, row: i64) -> Result<Option<ParcelId>> {
+    let parcel: Option<Vec<u8>> = tx
+        .prepare_cached("SELECT parcel FROM message WHERE row = ?1")?
+        .query_row([row], |row| row.get(0))?;
+    Ok(parcel.and_then(|bytes| ParcelId::from_slice(&bytes)))
+}
+
 /// Whether a message of this sender is stored.
 pub(crate) fn exists(tx: &Transaction<'_>, sender: &AccountId, id: &MessageId) -> Result<bool> {
     let mut query = tx.prepare_cached("SELECT 1 FROM message WHERE account = ?1 AND id = ?2")?;
@@ -298,6 +307,7 @@ pub(crate) fn advance(
     }
     tx.prepare_cached("UPDATE message SET state = ?2, reason = ?3 WHERE row = ?1")?
         .execute(params![row, step.state.number(), reason])?;
+    waiting::forget(tx, row)?;
     if !is_hidden(kind) {
         events::record(tx, now, &Event::State { row, state: step.state })?;
     }

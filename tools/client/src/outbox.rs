@@ -1,12 +1,17 @@
 //! What is to reach somebody: stored first, sealed when keys are there, offered until it is settled.
 
 mod offer;
+mod receipt;
 mod seal;
 mod settle;
 
-pub(crate) use offer::{Offer, ahead, is_due, offers, reoffer_all, retry_contact, retry_soon};
+pub(crate) use offer::{
+    Offer, ahead, has_new_tokens, is_due, note_tokens, offers, reoffer_all, reoffer_contact,
+    reoffer_node, retry_contact, retry_soon,
+};
+pub(crate) use receipt::apply as apply_receipt;
 pub(crate) use seal::{request_limit, seal_waiting};
-pub(crate) use settle::{Refusal, apply_receipt, cancel, expire, give_up, refuse, unanswered};
+pub(crate) use settle::{Refusal, cancel, expire, give_up, refuse, unanswered};
 
 use postroad_proto::content::kind;
 use postroad_proto::ids::{MessageId, Millis};

@@ -12,7 +12,7 @@ use postroad_proto::link::NodeLink;
 use postroad_proto::pair::HeaderContent;
 use rusqlite::{Transaction, params};
 
-use crate::contacts::{self, Contact, NewContact, Phase, Verified};
+use crate::contacts::{self, Contact, NewContact, News, Phase, Verified};
 use crate::conversations::{self, Place};
 use crate::db::int;
 use crate::e2e::{self, DeviceAddress, Incoming, Introduced, OpenError, Opened, store};
@@ -224,7 +224,7 @@ fn acquaint(
     let is_request = mail.push.attributes.class == Class::Request.number();
     let contact = match (contact, &mail.opened.introduced) {
         (Some(contact), Some(card)) => {
-            take_card(tx, own, &contact, card)?;
+            take_card(tx, own, &contact, card, now)?;
             if contacts::get(tx, &contact.account)?.phase != contact.phase {
                 events::record(tx, now, &Event::Contact { account: contact.account })?;
             }
@@ -271,6 +271,7 @@ fn meet(
         node: card.record.home,
         addresses: card.record.hints.clone(),
         name: card.handle.as_ref().map(|handle| handle.node_name.clone()).unwrap_or_default(),
+        p2p: Vec::new(),
     };
     let contact = contacts::insert(
         tx,
@@ -285,7 +286,7 @@ fn meet(
         },
         now,
     )?;
-    take_card(tx, own, &contact, card)?;
+    take_card(tx, own, &contact, card, now)?;
     if asks {
         events::record(tx, now, &Event::Request { account: contact.account })?;
     }
@@ -298,19 +299,15 @@ fn take_card(
     own: &Identity,
     contact: &Contact,
     introduced: &Introduced,
+    now: Millis,
 ) -> Result<()> {
-    if let Some(held) = &contact.record {
-        let held = held.open(&own.network)?;
-        let new = &introduced.record;
-        if (new.epoch, new.seq) < (held.epoch, held.seq) {
-            return Ok(());
-        }
-    }
     let card = &introduced.card;
     let handle = introduced.handle.as_ref().and(card.handle.as_ref());
     let verified =
         Verified::check(&contact.account, &own.network, &card.record, &card.devices, handle)?;
-    contacts::store_records(tx, contact, &own.network, &verified)?;
+    if contacts::store_records(tx, own, contact, &verified, now)? == News::Older {
+        return Ok(());
+    }
     contacts::store_token(tx, &contact.account, &card.token, card.sends_receipts)?;
     if matches!(contact.phase, Phase::Linked | Phase::Stranger | Phase::Requested) {
         contacts::set_phase(tx, &contact.account, Phase::Ready)?;

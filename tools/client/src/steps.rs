@@ -10,7 +10,7 @@ use postroad_proto::signed::{self, Purpose};
 use rusqlite::{OptionalExtension, Transaction, params};
 use serde::{Deserialize, Serialize};
 
-use crate::contacts::{self, Contact};
+use crate::contacts::{self, Contact, Custodian};
 use crate::db::{blob, int, unsigned};
 use crate::e2e::{DeviceAddress, OwnDevice};
 use crate::error::{Result, StorageError};
@@ -56,8 +56,10 @@ pub struct CheckedStep {
     pub by: Signer,
     /// When, by the clock of whoever vouches.
     pub at: Millis,
-    /// Whether the evidence holds.
+    /// Whether the evidence holds, and whoever vouches has a say in it.
     pub verified: bool,
+    /// What to call whoever vouches.
+    pub name: String,
 }
 
 /// A signed [`Queued`].
@@ -131,7 +133,8 @@ pub(crate) fn save(tx: &Transaction<'_>, row: i64, step: &Step) -> Result<()> {
 
 /// All steps of a message, in order.
 pub(crate) fn of(tx: &Transaction<'_>, row: i64) -> Result<Vec<Step>> {
-    let mut query = tx.prepare_cached("SELECT * FROM step WHERE message = ?1 ORDER BY state")?;
+    let mut query =
+        tx.prepare_cached("SELECT * FROM step WHERE message = ?1 ORDER BY state, at")?;
     let rows = query.query_map([row], |row| {
         let device: Option<DeviceNumber> = row.get("device")?;
         let signer: [u8; 32] = blob(row, "signer")?;
@@ -188,13 +191,40 @@ pub(crate) fn check(
         deadline,
         parcel: parcel.and_then(|bytes| ParcelId::from_slice(&bytes)),
     };
-    let checked = of(tx, row)?.into_iter().map(|step| CheckedStep {
-        state: step.state,
-        by: step.signer,
-        at: step.at,
-        verified: holds(&subject, &step).unwrap_or(false),
+    let steps = of(tx, row)?.into_iter();
+    let checked = steps.map(|step| {
+        Ok(CheckedStep {
+            state: step.state,
+            by: step.signer,
+            at: step.at,
+            verified: holds(&subject, &step).unwrap_or(false) && has_say(tx, &subject, &step)?,
+            name: name(&subject, &step.signer),
+        })
     });
-    Ok(checked.collect())
+    checked.collect()
+}
+
+/// What to call somebody who vouches.
+fn name(subject: &Subject<'_>, signer: &Signer) -> String {
+    match signer {
+        Signer::Node(node) => contacts::node_name(subject.own, Some(&subject.contact), node),
+        Signer::Device(account, device) if *account == subject.own.account => {
+            format!("your device {device}")
+        }
+        Signer::Device(_, device) => format!("{}, device {device}", subject.contact.name),
+    }
+}
+
+/// Whether a node may say that it took custody. What it says, [`holds`] has checked.
+fn has_say(tx: &Transaction<'_>, subject: &Subject<'_>, step: &Step) -> Result<bool> {
+    let Signer::Node(node) = step.signer else { return Ok(true) };
+    let is_home = node == subject.own.home.node;
+    let theirs = || subject.contact.custodian(tx, &subject.own.network, &node);
+    Ok(match step.state {
+        State::Accepted => is_home,
+        State::AtNode => theirs()? != Custodian::Never,
+        _ => is_home || theirs()? != Custodian::Never,
+    })
 }
 
 /// Whether a step's evidence shows what the step says. `None` when it cannot even be read.

@@ -20,11 +20,17 @@ pub(crate) fn node_key() -> SigningKey {
 
 /// A link to a node that nobody runs.
 pub(crate) fn join_link() -> JoinLink {
+    join_link_of(&node_key(), "road.example")
+}
+
+/// A link to another such node.
+pub(crate) fn join_link_of(key: &SigningKey, name: &str) -> JoinLink {
     let node = NodeLink {
         network: Network::default(),
-        node: NodeId(node_key().verifying_key().to_bytes()),
+        node: NodeId(key.verifying_key().to_bytes()),
         addresses: vec!["127.0.0.1:1".to_owned()],
-        name: "road.example".to_owned(),
+        name: name.to_owned(),
+        p2p: Vec::new(),
     };
     JoinLink { node, code: None }
 }

@@ -1,11 +1,15 @@
 //! The command line.
 
+mod roads;
+
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use postroad_cli::{CompletionsArgs, GlobalArgs, ManArgs, Program, parse_duration};
 
 use crate::admin::Target;
+
+pub use roads::{EventsArgs, MapArgs, MapFormat, PeerCommand, PingArgs, TraceArgs, WhoisArgs};
 
 /// Inspect and run a Postroad node.
 ///
@@ -34,8 +38,26 @@ impl Program for Postroad {
 pub enum Command {
     /// Show whether the node is well and, if not, what to do
     Status,
-    /// Wait until the node is ready
+    /// Wait until the node is ready, or connected to so many others
     Wait(WaitArgs),
+    /// List the nodes that this one is connected to: the same as `peer ls`
+    Peers,
+    /// Say which nodes this one stays connected to
+    Peer {
+        /// What to do.
+        #[command(subcommand)]
+        command: PeerCommand,
+    },
+    /// List every node that is known, and how it is reached
+    Routes,
+    /// Ask a node for a sign of life, connecting to it if need be
+    Ping(PingArgs),
+    /// Show who or what an id or a name stands for
+    Whois(WhoisArgs),
+    /// Draw the network as this node sees it
+    Map(MapArgs),
+    /// Show what happened between this node and others
+    Events(EventsArgs),
     /// Print the node's measurements in Prometheus' text format, whatever -o says
     Metrics,
     /// Look at the mailboxes of this node's users
@@ -46,7 +68,7 @@ pub enum Command {
     },
     /// List what waits for whom, and why
     Queue,
-    /// Show where mail for an address goes
+    /// Show the way of mail to somebody, or where a message is, hop by hop
     Trace(TraceArgs),
     /// Let people join this node
     Invite {
@@ -90,13 +112,6 @@ pub enum MailboxCommand {
     Stats,
     /// List the mailboxes
     Ls,
-}
-
-/// Arguments of `trace`.
-#[derive(Args, Debug)]
-pub struct TraceArgs {
-    /// A handle such as alice@example.org, or an account id
-    pub address: String,
 }
 
 /// Subcommands of `invite`.
@@ -211,6 +226,15 @@ mod tests {
             "postroad mailbox ls -o wide",
             "postroad queue --json",
             "postroad trace alice@example.org",
+            "postroad peers --json",
+            "postroad peer ls -o wide",
+            "postroad peer add postroad:node#abc",
+            "postroad peer rm beta",
+            "postroad routes -o jsonl",
+            "postroad ping beta -c 3 -i 200ms",
+            "postroad whois alice@beta",
+            "postroad map --format svg --out map.svg",
+            "postroad --json events --follow --since 12",
             "postroad invite create --qr",
             "postroad invite create --many --expires never",
             "postroad invite create --uses 3 --expires 12h",
@@ -232,6 +256,11 @@ mod tests {
     fn what_makes_no_sense_is_refused() {
         for line in [
             "postroad wait",
+            "postroad peer",
+            "postroad ping",
+            "postroad ping beta -i 3",
+            "postroad map --format png",
+            "postroad events --since -1",
             "postroad invite create --uses 0",
             "postroad invite create --uses 2 --many",
             "postroad invite create --expires 0s",

@@ -28,6 +28,9 @@ struct Status {
     node: NodeInfo,
     #[serde(default)]
     peers: u64,
+    /// Nodes that are known, this one among them.
+    #[serde(default)]
+    routes: u64,
     #[serde(default)]
     uptime_s: u64,
     #[serde(flatten)]
@@ -87,10 +90,12 @@ fn render(status: &Status, printer: &Printer) -> String {
         ("node", format!("{name} ({})", status.node.id)),
         ("network", or_dash(status.node.network.as_deref())),
         ("peers", status.peers.to_string()),
+        ("routes", status.routes.to_string()),
         ("up", human_duration(Duration::from_secs(status.uptime_s))),
     ];
     // What has parts is for those who ask for everything.
     let wide = printer.format() == Format::Wide;
+    pairs.extend(status.node.extra.iter().filter(|_| wide).map(|(n, v)| (n.as_str(), inline(v))));
     let shown = status.extra.iter().filter(|(_, value)| wide || !value.is_object());
     pairs.extend(shown.map(|(name, value)| (name.as_str(), inline(value))));
     text + &fields(&pairs)
@@ -158,7 +163,7 @@ mod tests {
     fn a_well_node_says_so_first() {
         let value = json!({"verdict": "ok", "problems": [], "notices": [{"message": "alone"}],
             "node": {"id": "n1", "name": "alpha", "network": "demo", "link": "postroad:node#x"},
-            "peers": 0, "uptime_s": 61, "users": 2});
+            "peers": 0, "routes": 1, "uptime_s": 61, "users": 2});
         let status = read(&value);
         let text = render(&status, &GlobalArgs::default().printer());
         let mut lines = text.lines();

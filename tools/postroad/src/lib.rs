@@ -8,11 +8,17 @@ pub mod admin;
 pub mod args;
 
 mod control;
+mod events;
 mod health;
 mod invite;
 mod mail;
+mod map;
 mod people;
+mod ping;
+mod roads;
+mod trace;
 mod values;
+mod whois;
 
 use clap::CommandFactory;
 use postroad_cli::{CliError, Program};
@@ -29,7 +35,14 @@ pub fn run(program: Postroad) -> Result<(), CliError> {
         Command::Metrics => health::metrics(&admin()?, printer),
         Command::Mailbox { command } => mail::mailbox(&admin()?, command, printer),
         Command::Queue => mail::queue(&admin()?, printer),
-        Command::Trace(args) => mail::trace(&admin()?, args, printer),
+        Command::Trace(args) => trace::run(&admin()?, args, printer),
+        Command::Peers => roads::peers(&admin()?, printer),
+        Command::Peer { command } => roads::peer(&admin()?, command, printer),
+        Command::Routes => roads::routes(&admin()?, printer),
+        Command::Ping(args) => ping::run(&admin()?, args, printer),
+        Command::Whois(args) => whois::run(&admin()?, args, printer),
+        Command::Map(args) => map::run(&admin()?, args, printer),
+        Command::Events(args) => events::run(&admin()?, args, printer),
         Command::Invite { command } => invite::run(&admin()?, command, printer),
         Command::User { command } => people::run(&admin()?, command, printer),
         Command::Shutdown(args) => control::shutdown(&admin()?, args, printer),

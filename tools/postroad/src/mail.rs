@@ -5,9 +5,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    admin::{Admin, segment},
-    args::{MailboxCommand, TraceArgs},
-    values::{Extra, inline, or_dash, relative, seconds},
+    admin::Admin,
+    args::MailboxCommand,
+    values::{Extra, inline, next, or_dash, seconds, yes_no},
 };
 
 /// `/v1/mailboxes/stats`.
@@ -23,16 +23,16 @@ struct Stats {
 
 /// One of `/v1/mailboxes`: the mail of one device.
 #[derive(Debug, Deserialize, Serialize)]
-struct Mailbox {
+pub(crate) struct Mailbox {
     account: String,
     handle: Option<String>,
     /// A number, unique within the account.
     device: Value,
-    messages: u64,
-    bytes: u64,
-    oldest_s: Option<u64>,
+    pub(crate) messages: u64,
+    pub(crate) bytes: u64,
+    pub(crate) oldest_s: Option<u64>,
     #[serde(default)]
-    connected: bool,
+    pub(crate) connected: bool,
     #[serde(flatten)]
     extra: Extra,
 }
@@ -55,9 +55,17 @@ impl Row for Mailbox {
             self.messages.to_string(),
             human_bytes(self.bytes),
             seconds(self.oldest_s),
-            if self.connected { "yes" } else { "no" }.to_owned(),
+            yes_no(self.connected).to_owned(),
             self.account.clone(),
         ]
+    }
+}
+
+impl Mailbox {
+    /// Whose it is, in words.
+    pub(crate) fn whose(&self) -> String {
+        let owner = self.handle.as_deref().unwrap_or(&self.account);
+        format!("mailbox of {owner} device {}", inline(&self.device))
     }
 }
 
@@ -106,7 +114,7 @@ impl Row for Waiting {
         Column::number("SIZE"),
         Column::number("OLDEST"),
         Column::text("NEXT TRY"),
-        Column::text("REASON"),
+        Column::text("REASON").whole(),
     ];
 
     fn cells(&self) -> Vec<String> {
@@ -115,7 +123,7 @@ impl Row for Waiting {
             self.messages.to_string(),
             human_bytes(self.bytes),
             seconds(self.oldest_s),
-            relative(self.next_try.as_deref()),
+            next(self.next_try.as_deref()),
             or_dash(self.reason.as_deref()),
         ]
     }
@@ -125,43 +133,6 @@ impl Row for Waiting {
 pub(crate) fn queue(admin: &Admin, printer: &Printer) -> Result<(), CliError> {
     let rows: Vec<Waiting> = admin.get("/v1/queue")?;
     printer.rows(&rows, "nothing waits")
-}
-
-/// `/v1/trace/…`.
-#[derive(Debug, Deserialize, Serialize)]
-struct Trace {
-    account: Option<String>,
-    home: Option<String>,
-    #[serde(default)]
-    backups: Vec<Value>,
-    #[serde(default)]
-    route: Vec<Value>,
-    reachable: Option<bool>,
-    reason: Option<String>,
-    #[serde(flatten)]
-    extra: Extra,
-}
-
-/// `postroad trace`.
-pub(crate) fn trace(admin: &Admin, args: &TraceArgs, printer: &Printer) -> Result<(), CliError> {
-    let trace: Trace = admin.get(&format!("/v1/trace/{}", segment(&args.address)))?;
-    printer.object(&trace, || {
-        let reachable = match trace.reachable {
-            Some(true) => "yes",
-            Some(false) => "no",
-            None => "not known",
-        };
-        let mut pairs = vec![
-            ("account", or_dash(trace.account.as_deref())),
-            ("home", or_dash(trace.home.as_deref())),
-            ("backups", inline(&Value::Array(trace.backups.clone()))),
-            ("reachable", reachable.to_owned()),
-            ("reason", or_dash(trace.reason.as_deref())),
-        ];
-        pairs.extend(trace.route.iter().map(|hop| ("by way of", inline(hop))));
-        pairs.extend(trace.extra.iter().map(|(name, value)| (name.as_str(), inline(value))));
-        fields(&pairs)
-    })
 }
 
 #[cfg(test)]

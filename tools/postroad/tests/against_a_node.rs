@@ -1,113 +1,13 @@
-//! The program itself against a stand-in that answers one request as told and keeps what it heard.
+//! The program itself against a stand-in for a node.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::{
-    io::{BufRead, BufReader, Write},
-    net::TcpListener,
-    process::{Command, Output, Stdio},
-    sync::mpsc::{Receiver, sync_channel},
-    thread,
-    time::Duration,
-};
+mod stand_in;
+
+use std::process::Stdio;
 
 use serde_json::{Value, json};
-
-/// Answers requests in turn; hears their first line, their token and their body.
-struct StandIn {
-    address: String,
-    heard: Receiver<Heard>,
-}
-
-#[derive(Debug, PartialEq)]
-struct Heard {
-    request: String,
-    token: String,
-    body: String,
-}
-
-impl StandIn {
-    fn new(answers: Vec<(u16, String)>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap().to_string();
-        let (tell, heard) = sync_channel(answers.len());
-        thread::spawn(move || {
-            for (status, body) in answers {
-                let (stream, _) = listener.accept().unwrap();
-                let mut reader = BufReader::new(stream);
-                tell.send(hear(&mut reader)).unwrap();
-                let head = format!("HTTP/1.1 {status} X\r\nConnection: close\r\n");
-                let length = format!("Content-Length: {}\r\n\r\n", body.len());
-                reader.get_mut().write_all((head + &length + &body).as_bytes()).unwrap();
-            }
-        });
-        StandIn { address, heard }
-    }
-
-    fn json(answers: &[(u16, Value)]) -> Self {
-        Self::new(answers.iter().map(|(status, body)| (*status, body.to_string())).collect())
-    }
-
-    fn run(&self, args: &[&str]) -> Output {
-        postroad(&self.address).args(args).output().unwrap()
-    }
-
-    fn heard(&self) -> Heard {
-        self.heard.recv_timeout(Duration::from_secs(10)).unwrap()
-    }
-}
-
-fn hear(reader: &mut impl BufRead) -> Heard {
-    let mut line = || {
-        let mut line = String::new();
-        reader.read_line(&mut line).unwrap();
-        line.trim().to_owned()
-    };
-    let request = line();
-    let (mut token, mut length) = (String::new(), 0);
-    loop {
-        let header = line();
-        match header.split_once(": ") {
-            None => break,
-            Some((name, value)) if name.eq_ignore_ascii_case("authorization") => {
-                token = value.into();
-            }
-            Some((name, value)) if name.eq_ignore_ascii_case("content-length") => {
-                length = value.parse().unwrap();
-            }
-            Some(_) => {}
-        }
-    }
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body).unwrap();
-    Heard { request, token, body: String::from_utf8(body).unwrap() }
-}
-
-fn postroad(address: &str) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_postroad"));
-    command
-        .env_clear()
-        .env("HOME", "/nonexistent")
-        .env("POSTROAD_ADMIN", address)
-        .env("POSTROAD_ADMIN_TOKEN", "the-token")
-        // Must be ignored: the token stays on this machine.
-        .env("http_proxy", "http://127.0.0.1:9")
-        .stdin(Stdio::null());
-    command
-}
-
-fn error_line(output: &Output) -> Value {
-    let text = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(text.lines().count(), 1, "one JSON line: {text}");
-    let error: Value = serde_json::from_str(&text).unwrap();
-    assert_eq!(error["exit"].as_i64(), output.status.code().map(i64::from));
-    assert!(!error["hint"].as_str().unwrap().is_empty(), "{error}");
-    error
-}
-
-fn text(bytes: &[u8]) -> &str {
-    std::str::from_utf8(bytes).unwrap()
-}
+use stand_in::{StandIn, error_line, postroad, text};
 
 #[test]
 fn an_invite_is_asked_for_with_the_token_and_printed_as_a_link_alone() {
@@ -174,8 +74,10 @@ fn a_user_is_deleted_only_when_that_is_sure() {
 fn mailboxes_are_read_as_the_node_writes_them() {
     let mailbox = json!({"account": "a", "handle": "bob@road.example", "device": 1, "messages": 3,
         "bytes": 1536, "oldest_s": 9, "connected": true});
-    let trace = json!({"account": "a", "handle": "bob@road.example", "home": "n", "backups": [],
-        "route": [{"node": "n", "via": "local"}], "mailboxes": [mailbox.clone()],
+    let trace = json!({"target": "bob", "kind": "handle", "account": "a",
+        "handle": "bob@road.example", "home": "n", "backups": [],
+        "route": [{"node": "n", "name": "road.example", "via": "self"}],
+        "mailboxes": [mailbox.clone()], "outbox": null, "peer": null,
         "reachable": true, "reason": "homed here, every device is connected"});
     let list = json!([mailbox]);
     let node = StandIn::json(&[

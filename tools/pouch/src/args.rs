@@ -31,6 +31,10 @@ pub(crate) struct ProfileArgs {
     /// Where profiles are kept [default: postroad/pouch in the user's data directory]
     #[arg(long, global = true, value_name = "DIR", env = "POSTROAD_DATA_DIR")]
     pub(crate) data_dir: Option<PathBuf>,
+    /// Your own list of nodes: lines with a name and a node's id, which go before the DNS
+    /// [default: postroad/names in the user's configuration directory]
+    #[arg(long, global = true, value_name = "FILE", env = "POSTROAD_NAMES")]
+    pub(crate) names: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -86,7 +90,10 @@ pub(crate) struct Whoami {
 pub(crate) enum Contact {
     /// Add a contact by link or handle
     Add {
-        /// A contact link, or a handle such as alice@road.example
+        /// A contact link, or a handle: alice@road.example, or alice@ and the id of her node
+        ///
+        /// The name of a node is looked up in your own list of names, then in the DNS: a TXT record
+        /// "postroad=NODE-ID" at _postroad.road.example. A node's id needs neither.
         contact: String,
         /// What to call them here
         #[arg(long)]
@@ -161,7 +168,7 @@ pub(crate) enum Request {
 
 #[derive(Debug, Args)]
 pub(crate) struct Send {
-    /// Name, handle or id
+    /// Name, handle or id; who is found by handle and is no contact yet is asked first
     pub(crate) to: String,
     /// The text, or - to read it from standard input
     #[arg(allow_hyphen_values = true)]

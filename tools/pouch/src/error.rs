@@ -1,7 +1,7 @@
 //! The SDK's errors as people and scripts see them: what happened, why, what to type next.
 
 use postroad_cli::{CliError, Exit};
-use postroad_client::{ConnectionError, Error, StorageError};
+use postroad_client::{ConnectionError, Error, NameError, StorageError};
 use postroad_proto::error::ErrorCode;
 
 /// Turns an error of the SDK into one that says what to do.
@@ -20,7 +20,6 @@ pub(crate) fn explain(error: Error) -> CliError {
             let hint = match *what {
                 "message" => "pouch --json read CHAT and pouch -o wide read CHAT show ids",
                 "request of" => "pouch requests lists who asks",
-                "node" => "only handles at your own node can be looked up; ask for a contact link",
                 "invite of that" => "pouch contact invites lists your links",
                 _ => "pouch contact ls lists contacts; pouch contact add LINK adds one",
             };
@@ -63,6 +62,7 @@ pub(crate) fn explain(error: Error) -> CliError {
             message,
             "nothing of it was used; ask for a fresh link, and tell the node's operator",
         ),
+        Error::Name(name) => unnamed(name, message),
         Error::Refused { code, .. } => refused(*code, message),
         Error::Connection(connection) => unreachable(connection, message),
         Error::Storage(storage) => stored(storage, message),
@@ -96,6 +96,9 @@ fn refused(code: ErrorCode, message: String) -> CliError {
         ErrorCode::Unroutable => {
             (Exit::Unreachable, "unroutable", "no way to that node is known now; try again later")
         }
+        ErrorCode::Moved => {
+            (Exit::Failed, "moved", "ask them for their new handle, or for a contact link")
+        }
         ErrorCode::Version => {
             (Exit::Failed, "version", "update pouch, or ask for the node's update")
         }
@@ -104,6 +107,42 @@ fn refused(code: ErrorCode, message: String) -> CliError {
         _ => (Exit::Failed, "refused", "pouch -vv shows more"),
     };
     CliError::new(exit, word, message, hint)
+}
+
+fn unnamed(error: &NameError, message: String) -> CliError {
+    let link = "or ask for a contact link, which needs no name";
+    match error {
+        NameError::NoName(_) => {
+            CliError::usage(message, format!("handle@road.example, handle@NODE-ID, {link}"))
+        }
+        NameError::NoRecord(_) => CliError::new(
+            Exit::NotFound,
+            "unknown_name",
+            message,
+            format!("is it spelt right? handle@NODE-ID works without a name; {link}"),
+        ),
+        NameError::BadRecord { .. } => CliError::failed(
+            "bad_name_record",
+            message,
+            format!("tell its operator; handle@NODE-ID works without a name; {link}"),
+        ),
+        NameError::Several { .. } => CliError::failed(
+            "ambiguous_name",
+            message,
+            format!("ask its operator for the node's id, then handle@NODE-ID; {link}"),
+        ),
+        NameError::Unreachable { .. } => CliError::new(
+            Exit::Unreachable,
+            "dns_unreachable",
+            message,
+            format!("try again online; handle@NODE-ID and --names FILE need no DNS; {link}"),
+        ),
+        NameError::List { .. } => CliError::failed(
+            "names_file",
+            message,
+            "mend the line, a name and a node's id, or name another file with --names",
+        ),
+    }
 }
 
 fn unreachable(error: &ConnectionError, message: String) -> CliError {
@@ -155,6 +194,15 @@ mod tests {
                 retry_after: 0,
             });
             assert!(!error.hint.is_empty() && error.exit != Exit::Ok, "{error:?}");
+        }
+        for name in [
+            NameError::NoName("a b".to_owned()),
+            NameError::NoRecord("a.example".to_owned()),
+            NameError::Several { name: "a.example".to_owned(), count: 2 },
+            NameError::Unreachable { name: "a.example".to_owned(), why: String::new() },
+        ] {
+            let error = explain(Error::Name(name));
+            assert!(error.hint.contains("contact link"), "{error:?}");
         }
         let used = refused(ErrorCode::InviteUsed, String::new());
         assert_eq!((used.code, used.exit), ("invite_used", Exit::Denied));

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use postroad_cli::{CliError, Printer, data_root, safe};
-use postroad_client::{Client, Error, StorageError, Synced};
+use postroad_client::{Client, Error, Names, StorageError, Synced};
 
 use crate::args::ProfileArgs;
 use crate::error::explain;
@@ -59,6 +59,27 @@ fn directory(args: &ProfileArgs) -> Result<PathBuf, CliError> {
         None => data_root()?.join("pouch"),
     };
     Ok(base.join(name))
+}
+
+/// How the names of nodes are looked up.
+pub(crate) fn names(args: &ProfileArgs) -> Result<Names, CliError> {
+    match &args.names {
+        Some(path) if !path.is_file() => {
+            let message = format!("there is no list of names at {}", path.display());
+            Err(CliError::usage(message, "name a file with --names or POSTROAD_NAMES"))
+        }
+        Some(path) => Ok(Names::new(Some(path.clone()))),
+        None => Ok(Names::new(config_root().map(|root| root.join("names")))),
+    }
+}
+
+/// `$XDG_CONFIG_HOME/postroad`, or `~/.config/postroad`. The XDG rules say that a relative path is to
+/// be ignored.
+fn config_root() -> Option<PathBuf> {
+    let absolute = |path: &PathBuf| path.is_absolute();
+    let xdg = std::env::var_os("XDG_CONFIG_HOME").map(PathBuf::from).filter(absolute);
+    let home = || std::env::home_dir().filter(absolute).map(|home| home.join(".config"));
+    xdg.or_else(home).map(|root| root.join("postroad"))
 }
 
 /// Takes what came in and sends what waits. Says so when there is no connection, and goes on.

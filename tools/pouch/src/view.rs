@@ -133,6 +133,8 @@ pub(crate) struct StepRow {
     pub(crate) by: String,
     pub(crate) at: String,
     pub(crate) verified: bool,
+    /// What to call whoever vouches: a node's own word.
+    pub(crate) name: String,
 }
 
 impl From<&CheckedStep> for StepRow {
@@ -142,6 +144,7 @@ impl From<&CheckedStep> for StepRow {
             by: step.by.to_string(),
             at: rfc3339_ms(step.at),
             verified: step.verified,
+            name: step.name.clone(),
         }
     }
 }
@@ -152,6 +155,11 @@ pub(crate) struct WaitingRow {
     pub(crate) at: String,
     pub(crate) since: String,
     pub(crate) reason: String,
+    /// The node that is waited for, when that is where it goes next.
+    #[serde(rename = "for")]
+    pub(crate) node: Option<String>,
+    /// More about the reason.
+    pub(crate) detail: Option<String>,
     pub(crate) next_try: Option<String>,
     /// What has to happen so that it is tried again, when nothing here does it by itself.
     pub(crate) hint: Option<&'static str>,
@@ -163,6 +171,8 @@ impl From<&WaitsFor> for WaitingRow {
             at: waiting.at.clone(),
             since: rfc3339_ms(waiting.since),
             reason: waiting.reason.clone(),
+            node: waiting.node.clone(),
+            detail: Some(waiting.detail.clone()).filter(|detail| !detail.is_empty()),
             next_try: waiting.next_try.map(rfc3339_ms),
             hint: (waiting.at == "this device" && waiting.next_try.is_none())
                 .then_some("when a pouch command or pouch watch runs"),
@@ -239,6 +249,23 @@ mod tests {
         assert_eq!(json["text"], "a\u{1b}[2Jb");
         assert_eq!(json["from"], json["chat"]);
         assert_eq!(json["sent_at"].as_str().map(|at| at.ends_with('Z')), Some(true));
+    }
+
+    #[test]
+    fn what_is_waited_for_has_its_fields_in_every_state() {
+        let waits = WaitsFor {
+            at: "node".to_owned(),
+            node: Some("other".to_owned()),
+            since: 0,
+            reason: "away".to_owned(),
+            detail: String::new(),
+            next_try: None,
+        };
+        let json = serde_json::to_value(WaitingRow::from(&waits)).unwrap();
+        for key in ["at", "since", "reason", "next_try", "for", "detail", "hint"] {
+            assert!(json.get(key).is_some(), "{key}");
+        }
+        assert_eq!((&json["for"], &json["reason"]), (&"other".into(), &"away".into()));
     }
 
     #[test]

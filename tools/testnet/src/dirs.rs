@@ -15,9 +15,14 @@ pub(crate) fn default_dir() -> PathBuf {
     place("postroad-testnet")
 }
 
-/// A directory for a network that nobody will name.
-pub(crate) fn unnamed_dir(purpose: &str) -> PathBuf {
+/// A place that nobody will name.
+pub(crate) fn unnamed(purpose: &str) -> PathBuf {
     place(&format!("postroad-{purpose}-{}", std::process::id()))
+}
+
+/// A place that is the same each time.
+pub(crate) fn lasting(purpose: &str) -> PathBuf {
+    place(&format!("postroad-{purpose}"))
 }
 
 fn place(name: &str) -> PathBuf {

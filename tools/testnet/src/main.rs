@@ -2,9 +2,10 @@
 //!
 //! Nodes run on after the command that started them; `down` ends them. They are found again by a
 //! state file in the network's directory, and told from strangers by what `/proc` says about
-//! them, which makes this a program for Linux.
+//! them, which makes this a program for Linux. Between the nodes lies the [`wire`].
 
 mod args;
+mod definition;
 mod demo;
 mod dirs;
 mod interrupt;
@@ -16,6 +17,7 @@ mod programs;
 mod state;
 mod teardown;
 mod verbs;
+mod wire;
 
 use std::process::ExitCode;
 
@@ -40,9 +42,16 @@ fn run(program: TestnetArgs) -> Result<(), CliError> {
         Command::Exec(args) => verbs::env::exec(dir, args),
         Command::Kill { node } => verbs::control::kill(dir, node, printer),
         Command::Restart { node } => verbs::control::restart(dir, node, printer),
+        Command::Pause { node } => verbs::pause::pause(dir, node, printer),
+        Command::Resume { node } => verbs::pause::resume(dir, node, printer),
+        Command::Partition(args) => verbs::wire::partition(dir, args, printer),
+        Command::Heal { all } => verbs::wire::heal(dir, *all, printer),
+        Command::Latency(args) => verbs::wire::latency(dir, args, printer),
+        Command::Export(args) => verbs::export::run(dir, args, printer),
         Command::Down => verbs::control::down(dir, printer),
         Command::Demo(args) => demo::run(dir, args, printer),
         Command::Launch(args) => launch::run(args),
+        Command::Wire => wire::run(dir),
         Command::Completions(args) => args.write(TestnetArgs::command(), printer),
         Command::Man(args) => args.write(TestnetArgs::command(), printer),
     }

@@ -1,11 +1,10 @@
 //! Starting and ending one node.
 
 use std::{
-    fs::{self, DirBuilder, File, OpenOptions},
+    fs::{self, DirBuilder},
     io,
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    os::unix::fs::DirBuilderExt,
     path::Path,
-    process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
@@ -13,11 +12,12 @@ use postroad_cli::{CliError, Exit};
 use rustix::process::Signal;
 
 use crate::{
-    interrupt,
+    definition, interrupt, launch,
     log::excerpt,
     process::Process,
     programs::Programs,
     state::{Ready, Testnet},
+    wire,
 };
 
 /// A node is ready within 3 s here; a busy machine gets more.
@@ -32,42 +32,36 @@ const LOG_LINES: usize = 15;
 /// Where a node listens when the system may choose.
 const ANY_PORT: &str = "127.0.0.1:0";
 
-/// The one setting of the caller's that reaches the nodes: how much they log. Others are for the
-/// caller's own node, and would change addresses and links here.
-const PASSED_ON: &str = "POSTROAD_LOG";
-
-/// Starts the node's process, detached. One that ran before gets its addresses again.
+/// Starts the node's process, detached, and the wire to it where that does not run. A node that ran
+/// before gets its addresses again.
 pub(crate) fn start(net: &mut Testnet, index: usize, programs: &Programs) -> Result<(), CliError> {
-    let name = net.nodes[index].name.clone();
-    let dir = net.node_dir(&name);
+    wire::ensure(net, programs)?;
+    let node = &net.nodes[index];
+    let dir = net.node_dir(&node.name);
     make_dir(&dir)?;
     let ready_file = dir.join("ready.json");
     remove_stale(&ready_file)?;
-    let log = open_log(&net.log_file(&name))?;
-    let err = log.try_clone().map_err(|error| node_failed(&name, &error))?;
-    let (listen, admin) = match &net.nodes[index].ready {
+    let (listen, admin) = match &node.ready {
         Some(ready) => (ready.client.clone(), ready.admin.clone()),
         None => (vec![ANY_PORT.to_owned()], ANY_PORT.to_owned()),
     };
-    let mut command = Command::new(&programs.this);
-    command.args(["launch", "--"]).arg(programs.path("posthoused")?).arg("run");
-    command.arg("--data-dir").arg(dir.join("data")).arg("--ready-file").arg(&ready_file);
-    command.args(["--network", &net.network, "--name", &name, "--admin", &admin]);
+    let program = programs.path("posthoused")?;
+    let mut command = launch::detached(programs, &program, &net.log_file(&node.name))?;
+    command.arg("run").arg("--data-dir").arg(dir.join("data"));
+    command.arg("--ready-file").arg(&ready_file);
+    command.arg("--network").arg(net.dir.join(definition::FILE));
+    command.args(["--name", &node.name, "--admin", &admin]);
     for address in &listen {
         command.args(["--listen", address]);
     }
-    for (key, _) in std::env::vars_os() {
-        if key.to_string_lossy().starts_with("POSTROAD_") && key != PASSED_ON {
-            command.env_remove(key);
-        }
+    if let Some(ports) = node.ports {
+        command.args(["--p2p-listen", &format!("127.0.0.1:{}", ports.own)]);
+        command.args(["--p2p-external", &format!("127.0.0.1:{}", ports.announced)]);
     }
-    let child = command
-        .current_dir(&dir)
-        .stdin(Stdio::null())
-        .stdout(log)
-        .stderr(err)
-        .spawn()
-        .map_err(|error| node_failed(&name, &error))?;
+    let child = command.current_dir(&dir).spawn().map_err(|error| {
+        let what = format!("cannot start the node {}", node.name);
+        CliError::io(what, &error, "see postroad-testnet logs")
+    })?;
     net.nodes[index].process = Some(Process::of(child.id())?);
     // Before the node is ready: an interrupted start can still be found and ended.
     net.save()
@@ -127,8 +121,33 @@ pub(crate) fn kill(net: &Testnet, index: usize) -> Result<(), CliError> {
 /// Ends a node in order, and at once when it takes too long.
 pub(crate) fn stop(net: &Testnet, index: usize) -> Result<(), CliError> {
     let Some(process) = &net.nodes[index].process else { return Ok(()) };
-    process.signal(Signal::TERM)?;
+    process.end()?;
     if process.ends_within(END_LIMIT) { Ok(()) } else { kill(net, index) }
+}
+
+/// Freezes a node where it stands.
+pub(crate) fn pause(net: &Testnet, index: usize) -> Result<(), CliError> {
+    stop_or_go(net, index, Signal::STOP, true)
+}
+
+/// Lets it go on.
+pub(crate) fn resume(net: &Testnet, index: usize) -> Result<(), CliError> {
+    stop_or_go(net, index, Signal::CONT, false)
+}
+
+fn stop_or_go(net: &Testnet, index: usize, signal: Signal, paused: bool) -> Result<(), CliError> {
+    let node = &net.nodes[index];
+    let Some(process) = &node.process else { return Ok(()) };
+    process.signal(signal)?;
+    if process.pauses_within(paused, KILL_LIMIT) {
+        return Ok(());
+    }
+    Err(CliError::new(
+        Exit::TimedOut,
+        "not_paused",
+        format!("process {} of {} does not obey the signal", process.pid, node.name),
+        "it waits for the disk; look at dmesg",
+    ))
 }
 
 fn make_dir(dir: &Path) -> Result<(), CliError> {
@@ -154,12 +173,6 @@ fn remove_stale(path: &Path) -> Result<(), CliError> {
     }
 }
 
-fn open_log(path: &Path) -> Result<File, CliError> {
-    OpenOptions::new().create(true).append(true).mode(0o600).open(path).map_err(|error| {
-        CliError::io(format!("cannot open {}", path.display()), &error, "check the disk")
-    })
-}
-
 fn read_ready(path: &Path) -> Result<Option<Ready>, CliError> {
     let text = match fs::read_to_string(path) {
         Ok(text) => text,
@@ -176,8 +189,4 @@ fn read_ready(path: &Path) -> Result<Option<Ready>, CliError> {
             "use posthoused and postroad-testnet of one version",
         )
     })
-}
-
-fn node_failed(name: &str, error: &io::Error) -> CliError {
-    CliError::io(format!("cannot start the node {name}"), error, "see postroad-testnet logs")
 }

@@ -44,6 +44,18 @@ impl Process {
             && self.boot == boot()
     }
 
+    /// Whether it was stopped and can go on.
+    pub(crate) fn is_paused(&self) -> bool {
+        stat(self.pid).is_some_and(|stat| stat.stopped && stat.started == self.started)
+            && self.boot == boot()
+    }
+
+    /// Asks it to end; one that is paused goes on for that.
+    pub(crate) fn end(&self) -> Result<(), CliError> {
+        self.signal(Signal::TERM)?;
+        self.signal(Signal::CONT)
+    }
+
     /// Sends a signal, unless the process is gone.
     pub(crate) fn signal(&self, signal: Signal) -> Result<(), CliError> {
         let Some(pid) = i32::try_from(self.pid).ok().and_then(Pid::from_raw) else {
@@ -70,19 +82,29 @@ impl Process {
 
     /// Waits for its end; false when it still runs after `limit`.
     pub(crate) fn ends_within(&self, limit: Duration) -> bool {
-        let started = Instant::now();
-        while self.is_alive() {
-            if started.elapsed() >= limit {
-                return false;
-            }
-            std::thread::sleep(POLL);
-        }
-        true
+        within(limit, || !self.is_alive())
     }
+
+    /// Waits until it is paused, or is not any more; false when that takes longer.
+    pub(crate) fn pauses_within(&self, paused: bool, limit: Duration) -> bool {
+        within(limit, || self.is_paused() == paused)
+    }
+}
+
+fn within(limit: Duration, condition: impl Fn() -> bool) -> bool {
+    let started = Instant::now();
+    while !condition() {
+        if started.elapsed() >= limit {
+            return false;
+        }
+        std::thread::sleep(POLL);
+    }
+    true
 }
 
 struct Stat {
     ended: bool,
+    stopped: bool,
     started: u64,
 }
 
@@ -97,7 +119,7 @@ fn parse_stat(text: &str) -> Option<Stat> {
     let mut fields = rest.split_whitespace();
     let state = fields.next()?;
     let started = fields.nth(22 - 3 - 1)?.parse().ok()?;
-    Some(Stat { ended: matches!(state, "Z" | "X" | "x"), started })
+    Some(Stat { ended: matches!(state, "Z" | "X" | "x"), stopped: state == "T", started })
 }
 
 /// An id that the kernel makes at each start of the machine; empty where it is hidden.
@@ -117,6 +139,7 @@ mod tests {
         let stat = parse_stat(text).unwrap();
         assert_eq!((stat.ended, stat.started), (false, 4242));
         assert!(parse_stat("7 (a) Z").is_none());
+        assert!(parse_stat(&text.replace(") S", ") T")).unwrap().stopped);
     }
 
     #[test]

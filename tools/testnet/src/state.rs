@@ -9,7 +9,11 @@ use postroad_admin::admin::Admin;
 use postroad_cli::{CliError, Exit};
 use serde::{Deserialize, Serialize};
 
-use crate::{dirs, process::Process};
+use crate::{
+    definition, dirs,
+    process::Process,
+    wire::{self, Ports, Rules},
+};
 
 const STATE_FILE: &str = "testnet.json";
 
@@ -25,14 +29,42 @@ pub(crate) struct Testnet {
     #[serde(default)]
     pub(crate) extra: Vec<String>,
     pub(crate) nodes: Vec<Node>,
+    /// What lies between the nodes, from the moment its process exists.
+    #[serde(default)]
+    pub(crate) wire: Option<Process>,
+    /// What it does.
+    #[serde(default)]
+    pub(crate) rules: Rules,
 }
 
-/// A node, from the moment its process exists.
-#[derive(Debug, Serialize, Deserialize)]
+/// A node; it has a process from the moment that it is started.
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Node {
     pub(crate) name: String,
     pub(crate) process: Option<Process>,
     pub(crate) ready: Option<Ready>,
+    /// For other nodes, once the wire has them.
+    #[serde(default)]
+    pub(crate) ports: Option<Ports>,
+}
+
+/// How a node's process is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum State {
+    Running,
+    Paused,
+    Dead,
+}
+
+impl std::fmt::Display for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            State::Running => "running",
+            State::Paused => "paused",
+            State::Dead => "dead",
+        })
+    }
 }
 
 /// The line that a node writes when it is ready.
@@ -66,6 +98,8 @@ impl Testnet {
             made_dir,
             extra: Vec::new(),
             nodes: Vec::new(),
+            wire: None,
+            rules: Rules::default(),
         };
         testnet.save()?;
         Ok(testnet)
@@ -112,9 +146,11 @@ impl Testnet {
         })
     }
 
-    /// The files that `save` and the lock leave.
-    pub(crate) fn own_files() -> [&'static str; 2] {
-        [STATE_FILE, dirs::LOCK_FILE]
+    /// What lies in the directory beside the nodes' own, the state last: without it nobody finds
+    /// the rest.
+    pub(crate) fn own_files() -> impl Iterator<Item = &'static str> {
+        let others = [definition::FILE, dirs::LOCK_FILE, STATE_FILE];
+        wire::FILES.into_iter().chain(others)
     }
 
     /// The node of that name, by its place.
@@ -128,6 +164,19 @@ impl Testnet {
                 format!("its nodes are: {}", names.join(", ")),
             )
         })
+    }
+
+    /// The same for a node that must be running.
+    pub(crate) fn find_running(&self, name: &str) -> Result<usize, CliError> {
+        let index = self.find(name)?;
+        if self.nodes[index].is_running() {
+            return Ok(index);
+        }
+        Err(CliError::failed(
+            "not_running",
+            format!("the node {name} does not run"),
+            command(&self.dir, &format!("restart {name}")),
+        ))
     }
 
     /// Everything of one node lies here.
@@ -144,6 +193,14 @@ impl Testnet {
 impl Node {
     pub(crate) fn is_running(&self) -> bool {
         self.process.as_ref().is_some_and(Process::is_alive)
+    }
+
+    pub(crate) fn state(&self) -> State {
+        match &self.process {
+            Some(process) if process.is_paused() => State::Paused,
+            Some(process) if process.is_alive() => State::Running,
+            _ => State::Dead,
+        }
     }
 
     /// What the node said when it was ready.
@@ -201,7 +258,7 @@ mod tests {
         assert_eq!((error.code, error.exit), ("no_network", Exit::NotFound));
         assert!(fs::read_dir(dir.path()).unwrap().next().is_none(), "looking leaves no trace");
         let mut first = Testnet::create(dir.path(), "testnet", false).unwrap();
-        first.nodes.push(Node { name: "n1".into(), process: None, ready: None });
+        first.nodes.push(Node { name: "n1".into(), ..Node::default() });
         first.save().unwrap();
         assert_eq!(Testnet::create(dir.path(), "testnet", false).unwrap_err().code, "exists");
         let loaded = Testnet::load(Some(dir.path())).unwrap();

@@ -22,9 +22,15 @@ pub(crate) struct Ended {
     pub(crate) gone: Vec<String>,
 }
 
-/// Ends all nodes, all at once rather than one by one, and removes what the network made.
+/// Ends all nodes, all at once rather than one by one, then the wire, and removes what the network
+/// made.
 pub(crate) fn tear_down(net: &Testnet) -> Result<Ended, CliError> {
     let ended = end_nodes(net)?;
+    if let Some(wire) = &net.wire {
+        // It keeps nothing that could be lost.
+        wire.signal(Signal::KILL)?;
+        wire.ends_within(KILL_LIMIT);
+    }
     remove_files(net)?;
     Ok(ended)
 }
@@ -39,7 +45,7 @@ fn end_nodes(net: &Testnet) -> Result<Ended, CliError> {
         }
     }
     for (_, process) in &running {
-        process.signal(Signal::TERM)?;
+        process.end()?;
     }
     let asked = Instant::now();
     let mut stuck = Vec::new();
@@ -99,7 +105,7 @@ mod tests {
     fn only_what_the_network_made_is_removed() {
         let dir = tempfile::tempdir().unwrap();
         let mut net = Testnet::create(dir.path(), "testnet", false).unwrap();
-        net.nodes.push(Node { name: "n1".into(), process: None, ready: None });
+        net.nodes.push(Node { name: "n1".into(), ..Node::default() });
         net.extra.push("people".into());
         for name in ["n1/data", "people/alice", "mine"] {
             fs::create_dir_all(dir.path().join(name)).unwrap();

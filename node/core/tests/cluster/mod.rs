@@ -2,50 +2,41 @@
 //!
 //! The real core and the real journal run here; only sockets, clock and disk are played.
 
-#![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(
+    dead_code,
+    unused_imports,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic
+)]
 
 pub mod persona;
+pub mod posthouse;
 
 use std::collections::BTreeMap;
 
 use postroad_core::changes::MailView;
-use postroad_core::{Config, Core, Input, Keys, Output, SessionId};
-use postroad_proto::SigningKey;
+use postroad_core::{Config, Core, Input, Output, SessionId};
 use postroad_proto::error::ErrorCode;
 use postroad_proto::frame::{Accepted, Credit, Done, Frame, Notice, Push, Refused, Send, Welcome};
 use postroad_proto::ids::NodeId;
 use postroad_proto::network::Network;
-use postroad_store::{Journal, Options, Room, SimFiles, Store};
+use postroad_store::{Journal, SimFiles};
 
 use self::persona::Persona;
+pub use self::posthouse::{Broken, Posthouse};
 
 /// What a session was told, in order.
 pub type Told = BTreeMap<SessionId, Vec<Frame>>;
 
-/// A node that runs, or does not.
+/// A node with its clock and its clients.
 pub struct Cluster {
     pub now: u64,
-    pub files: SimFiles,
-    pub config: Config,
-    network: Network,
-    running: Option<(Core, Journal<SimFiles>)>,
-    starts: u64,
+    pub house: Posthouse,
     next_session: SessionId,
     pub told: Told,
     pub closed: BTreeMap<SessionId, ErrorCode>,
-    /// The rule that is broken on purpose, to see whether anybody notices.
-    pub broken: Broken,
-}
-
-/// Rules of the node's owner (the engine) that a test can break.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Broken {
-    #[default]
-    Nothing,
-    /// Answers leave before the commit.
-    AnswerBeforeCommit,
-    /// A failed commit is answered as if it had not failed.
-    IgnoreFaults,
 }
 
 impl Cluster {
@@ -53,88 +44,63 @@ impl Cluster {
         Self::with(Config::default())
     }
 
-    pub fn with(config: Config) -> Self {
+    pub fn with(mut config: Config) -> Self {
+        config.registration = postroad_core::Registration::Open;
         let mut cluster = Self {
             now: 1_800_000_000_000,
-            files: SimFiles::new(),
-            config,
-            network: "simulated".parse().unwrap(),
-            running: None,
-            starts: 0,
+            house: Posthouse::new(42, config),
             next_session: 1,
             told: Told::new(),
             closed: BTreeMap::new(),
-            broken: Broken::Nothing,
         };
-        cluster.config.registration = postroad_core::Registration::Open;
         cluster.start();
         cluster
     }
 
-    fn keys(&self) -> Keys {
-        Keys {
-            signing: SigningKey::from_bytes(&[42; 32]),
-            secret: [43; 32],
-            network: self.network.clone(),
-            name: "posthouse.example".into(),
-        }
-    }
-
     pub fn node(&self) -> NodeId {
-        self.keys().node()
+        self.house.node()
     }
 
     pub fn network(&self) -> &Network {
-        &self.network
+        self.house.network()
     }
 
-    pub fn options() -> Options {
-        Options { segment_bytes: 256 * 1024, ..Options::default() }
+    pub fn files(&self) -> &SimFiles {
+        &self.house.files
     }
 
     /// Starts the node on what its disk holds.
     pub fn start(&mut self) {
-        let (journal, recovered) =
-            Journal::open(self.files.clone(), None, Self::options()).expect("the journal opens");
-        self.starts += 1;
-        let run = self.starts.to_be_bytes();
-        let core =
-            Core::start(self.config.clone(), self.keys(), &recovered, run, self.now).unwrap();
-        self.running = Some((core, journal));
+        self.house.start(self.now).expect("the journal opens");
         self.turn();
     }
 
     /// The process is gone; what the kernel has stays.
     pub fn kill(&mut self) {
-        self.running = None;
         self.told.clear();
-        self.files.kill();
+        self.house.kill();
     }
 
     /// The power is gone: what was not synced is lost or torn.
     pub fn power_loss(&mut self, seed: u64) {
-        self.running = None;
         self.told.clear();
-        self.files.power_loss(seed);
+        self.house.power_loss(seed);
     }
 
     pub fn is_running(&self) -> bool {
-        self.running.is_some()
+        self.house.is_running()
     }
 
     pub fn core(&mut self) -> &mut Core {
-        &mut self.running.as_mut().expect("the node runs").0
+        self.house.core()
     }
 
     pub fn store(&mut self) -> &mut Journal<SimFiles> {
-        &mut self.running.as_mut().expect("the node runs").1
+        self.house.store()
     }
 
     pub fn input(&mut self, input: Input) {
-        let now = self.now;
-        if let Some((core, _)) = &mut self.running {
-            core.handle(now, input);
-        }
+        self.house.input(self.now, input);
     }
 
     pub fn say(&mut self, session: SessionId, frame: impl Into<Frame>) {
@@ -143,50 +109,22 @@ impl Cluster {
 
     /// One group: commit, answers, deliveries. A storage fault ends the node, as it must.
     pub fn turn(&mut self) {
-        let now = self.now;
-        let broken = self.broken;
-        let Some((core, store)) = &mut self.running else { return };
-        loop {
-            let full = store.room(64 * 1024).is_ok_and(|room| room == Room::Full);
-            core.set_full(full);
-            if core.expire(now, store).is_err() {
-                self.running = None;
-                return;
-            }
-            let changes = core.seal(now);
-            if broken == Broken::AnswerBeforeCommit {
-                core.committed();
-                let outputs = core.take_outputs();
-                note(&mut self.told, &mut self.closed, outputs);
-            }
-            let failed = changes.is_some_and(|changes| store.commit(&changes).is_err());
-            if failed && broken != Broken::IgnoreFaults {
-                self.running = None;
-                return;
-            }
-            core.committed();
-            let Ok(more) = core.deliver(store) else {
-                self.running = None;
-                return;
-            };
-            let outputs = core.take_outputs();
-            note(&mut self.told, &mut self.closed, outputs);
-            if !more {
-                return;
+        for output in self.house.turn(self.now).outputs {
+            match output {
+                Output::Frame { session, frame } => {
+                    self.told.entry(session).or_default().push(frame);
+                }
+                Output::Close { session, code } => {
+                    self.closed.insert(session, code);
+                }
+                Output::Known { .. } | Output::Road(_) => {}
             }
         }
     }
 
     /// Background work of the store.
     pub fn maintain(&mut self) {
-        let seconds = self.now / 1000;
-        while let Some((_, store)) = &mut self.running {
-            match store.maintain(seconds) {
-                Ok(true) => {}
-                Ok(false) => return,
-                Err(_) => self.running = None,
-            }
-        }
+        self.house.maintain(self.now);
     }
 
     /// A handshake with this Noise key.
@@ -299,18 +237,6 @@ impl Cluster {
 
     pub fn seconds(&self) -> u64 {
         self.now / 1000
-    }
-}
-
-fn note(told: &mut Told, closed: &mut BTreeMap<SessionId, ErrorCode>, outputs: Vec<Output>) {
-    for output in outputs {
-        match output {
-            Output::Frame { session, frame } => told.entry(session).or_default().push(frame),
-            Output::Known { .. } => {}
-            Output::Close { session, code } => {
-                closed.insert(session, code);
-            }
-        }
     }
 }
 

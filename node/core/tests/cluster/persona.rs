@@ -127,6 +127,7 @@ impl Persona {
             handle: Some(self.name.parse().unwrap()),
             record: self.record(1),
             devices: self.list(),
+            proof: None,
         }
         .into()
     }

@@ -36,12 +36,16 @@ impl<F: Files> Journal<F> {
         lock(&self.unreadable)
     }
 
-    pub(super) fn note_unreadable(&self, number: u32, offset: u32) {
+    /// True when it was not noted before.
+    pub(super) fn note_unreadable(&self, number: u32, offset: u32) -> bool {
         let mut unreadable = self.unreadable();
-        if unreadable.known.len() < MAX_UNREADABLE && unreadable.known.insert((number, offset)) {
+        let is_new =
+            unreadable.known.len() < MAX_UNREADABLE && unreadable.known.insert((number, offset));
+        if is_new {
             unreadable.count += 1;
             tracing::warn!(segment = number, offset, "a damaged record is left out");
         }
+        is_new
     }
 
     /// The bytes of one frame, unchecked.
@@ -79,11 +83,12 @@ impl<F: Files> Journal<F> {
         let span = Span { offset: place.offset, length: place.length };
         let frame = match self.read_frame(place.segment, span) {
             Ok(frame) => frame,
-            // A sector that cannot be read is a damaged record like any other.
-            Err(error) => {
-                tracing::warn!(%error, "reading mail failed");
-                Vec::new()
+            // Once: it may be the whole disk, and then nothing behind it is to be handed out.
+            Err(error) if self.note_unreadable(place.segment, place.offset) => {
+                return Err(ReadError(format!("reading mail failed: {error}")));
             }
+            // A sector that cannot be read is a damaged record like any other.
+            Err(_) => Vec::new(),
         };
         let found = match self.parse(place.segment, span, &frame) {
             Some(Record::Mail { shared, items, .. }) => items

@@ -9,7 +9,7 @@ use crate::error::{ConnectionError, Error, Result};
 use crate::events::{self, Event};
 use crate::outbox;
 use crate::settings;
-use crate::sync::Synced;
+use crate::sync::{Synced, Waits};
 
 /// How often the database is asked whether another process wrote to it.
 const POLL: Duration = Duration::from_millis(100);
@@ -64,7 +64,7 @@ impl Client {
         }
         self.follow.heard = Some(Instant::now());
         let asked = self.asked_sync()?;
-        let worked = match self.take_and_work(came || is_silent || asked.is_some()).await {
+        let worked = match self.take_and_work(came || is_silent, asked.is_some()).await {
             Ok(()) => Ok(()),
             Err(error) => self.lost(error),
         };
@@ -76,11 +76,16 @@ impl Client {
         worked
     }
 
-    async fn take_and_work(&mut self, drain: bool) -> Result<()> {
-        if drain {
+    async fn take_and_work(&mut self, drain: bool, is_asked: bool) -> Result<()> {
+        if drain || is_asked {
             self.connect().await?;
         }
-        self.work().await
+        if is_asked {
+            // As if the other command had the connection.
+            self.work(Waits::ForOthers).await?;
+            return self.locate().await;
+        }
+        self.work(Waits::ForHome).await
     }
 
     async fn reconnect(&mut self, until: Instant) -> Result<()> {

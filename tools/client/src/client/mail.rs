@@ -4,20 +4,22 @@ use std::time::Duration;
 
 use postroad_proto::codec;
 use postroad_proto::content::{Text, kind};
-use postroad_proto::ids::{MessageId, Millis};
+use postroad_proto::ids::{MessageId, Millis, ParcelId};
 use rusqlite::{OptionalExtension, Transaction};
 use tokio::time::Instant;
 
 use super::Client;
 use crate::clock;
-use crate::contacts;
+use crate::contacts::{self, Contact};
 use crate::db::unsigned;
 use crate::error::Result;
 use crate::identity::Identity;
 use crate::messages::{self, Message, Query};
 use crate::outbox;
+use crate::settings;
 use crate::state::State;
 use crate::steps::{self, CheckedStep, Signer};
+use crate::waiting;
 
 /// A text that was stored for sending.
 #[derive(Debug, Clone)]
@@ -37,11 +39,15 @@ pub struct Sent {
 pub struct WaitsFor {
     /// Where it is: `this device`, or a node's id.
     pub at: String,
+    /// The node that is waited for, when it is another one.
+    pub node: Option<String>,
     /// Since when.
     pub since: Millis,
     /// What it waits for.
     pub reason: String,
-    /// When something is tried again, if this device is to try it and a process runs that will.
+    /// More about the reason, where there is more; for people.
+    pub detail: String,
+    /// When something is tried again: by the node, or by this device if a process runs that will.
     pub next_try: Option<Millis>,
 }
 
@@ -54,6 +60,8 @@ pub struct Why {
     pub steps: Vec<CheckedStep>,
     /// Absent when its state is final.
     pub waiting: Option<WaitsFor>,
+    /// Its id as nodes know it, once it was sealed.
+    pub parcel: Option<ParcelId>,
 }
 
 impl Client {
@@ -141,11 +149,13 @@ impl Client {
             let own = Identity::load(tx, vault)?;
             let message = messages::with_id(tx, id)?;
             if !message.outgoing {
-                return Ok(Why { steps: vec![arrived(&own, &message)], message, waiting: None });
+                let steps = vec![arrived(&own, &message)];
+                return Ok(Why { steps, message, waiting: None, parcel: None });
             }
             let steps = steps::check(tx, &own, message.row, &message.contact)?;
             let waiting = waiting(tx, &own, &message, &steps, has_runner)?;
-            Ok(Why { message, steps, waiting })
+            let parcel = messages::parcel(tx, message.row)?;
+            Ok(Why { message, steps, waiting, parcel })
         })
     }
 }
@@ -157,12 +167,13 @@ fn arrived(own: &Identity, message: &Message) -> CheckedStep {
         by: Signer::Device(own.account, own.device),
         at: message.received_at.unwrap_or(message.sent_at),
         verified: true,
+        name: format!("your device {}", own.device),
     }
 }
 
 /// What a message of ours waits for: absent when its state is final. Being read is nothing that is
 /// waited for; it may never come.
-fn waiting(
+pub(crate) fn waiting(
     tx: &Transaction<'_>,
     own: &Identity,
     message: &Message,
@@ -172,43 +183,75 @@ fn waiting(
     let contact = contacts::get(tx, &message.contact)?;
     let since = steps.iter().filter(|s| s.state == message.state).map(|s| s.at).next_back();
     let since = since.unwrap_or(message.sent_at);
-    let found = match message.state {
-        State::Queued => {
-            let reason = match message.reason.as_str() {
-                "" => "it is about to be sent".to_owned(),
-                reason => reason.to_owned(),
-            };
-            let at = "this device".to_owned();
-            let next_try = match reason.as_str() {
-                // The next step is the other side's.
-                outbox::NOT_ACCEPTED => None,
-                _ => {
-                    let head = outbox::ahead(tx, message.row)?.map_or(message.row, |(row, _)| row);
-                    let next_try = next_try(tx, head)?.max(contact.next_try);
-                    has_runner.then(|| next_try.max(clock::now()))
-                }
-            };
-            WaitsFor { at, since, reason, next_try }
+    match message.state {
+        State::Queued => Ok(Some(here(tx, &contact, message, since, has_runner)?)),
+        State::Accepted => Ok(Some(at_home(tx, own, message, since)?)),
+        State::AtNode if contact.sends_receipts && !contact.blocked => {
+            let at = steps.iter().rev().find(|step| step.state == State::AtNode);
+            let at = at.map_or_else(|| contact.home.node.to_string(), |step| step.by.to_string());
+            let reason = "the recipient's device has not confirmed it yet".to_owned();
+            let (node, detail, next_try) = (None, String::new(), None);
+            Ok(Some(WaitsFor { at, node, since, reason, detail, next_try }))
         }
-        State::Accepted => WaitsFor {
-            at: own.home.node.to_string(),
-            since,
-            reason: if message.reason.is_empty() {
-                "the recipient's node has not taken it yet".to_owned()
-            } else {
-                message.reason.clone()
-            },
-            next_try: None,
-        },
-        State::AtNode if contact.sends_receipts && !contact.blocked => WaitsFor {
-            at: contact.home.node.to_string(),
-            since,
-            reason: "the recipient's device has not confirmed it yet".to_owned(),
-            next_try: None,
-        },
-        _ => return Ok(None),
+        _ => Ok(None),
+    }
+}
+
+/// On this device.
+fn here(
+    tx: &Transaction<'_>,
+    contact: &Contact,
+    message: &Message,
+    since: Millis,
+    has_runner: bool,
+) -> Result<WaitsFor> {
+    let reason = match message.reason.as_str() {
+        "" => "it is about to be sent".to_owned(),
+        reason => reason.to_owned(),
     };
-    Ok(Some(found))
+    let next_try = match reason.as_str() {
+        // The next step is the other side's.
+        outbox::NOT_ACCEPTED => None,
+        _ => {
+            let head = outbox::ahead(tx, message.row)?.map_or(message.row, |(row, _)| row);
+            let next_try = next_try(tx, head)?.max(contact.next_try);
+            has_runner.then(|| next_try.max(clock::now()))
+        }
+    };
+    let is_for_keys = reason == outbox::NO_KEYS;
+    let detail = if is_for_keys { contact.trouble.clone() } else { String::new() };
+    Ok(WaitsFor { at: "this device".to_owned(), node: None, since, reason, detail, next_try })
+}
+
+/// At our home, which has said why, if it was asked since.
+fn at_home(
+    tx: &Transaction<'_>,
+    own: &Identity,
+    message: &Message,
+    since: Millis,
+) -> Result<WaitsFor> {
+    let at = own.home.node.to_string();
+    let Some(told) = waiting::of(tx, message.row)? else {
+        let reason = match message.reason.as_str() {
+            "" => "the recipient's node has not taken it yet".to_owned(),
+            reason => reason.to_owned(),
+        };
+        let (node, detail, next_try) = (None, String::new(), None);
+        return Ok(WaitsFor { at, node, since, reason, detail, next_try });
+    };
+    let offline = settings::text(tx, settings::OFFLINE)?.unwrap_or_default();
+    let detail = match offline.as_str() {
+        "" => String::new(),
+        why => format!("as the home said last; now it cannot be asked: {why}"),
+    };
+    Ok(WaitsFor {
+        at,
+        node: Some(told.node.to_string()),
+        since: told.since,
+        reason: told.reason,
+        detail,
+        next_try: told.next_try,
+    })
 }
 
 fn next_try(tx: &Transaction<'_>, row: i64) -> Result<Millis> {

@@ -14,6 +14,8 @@ use postroad_proto::token::InviteCode;
 use rusqlite::{OptionalExtension, Transaction, params};
 
 pub use invites::InviteView;
+#[cfg(test)]
+pub(crate) use mail::waiting as waits_for;
 pub use mail::{Sent, WaitsFor, Why};
 pub use people::ContactView;
 pub use status::{LastContact, Problem, Settings, Status};
@@ -238,6 +240,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::names::Names;
     use crate::state::State;
 
     fn is_send<T: Send>(future: T) -> T {
@@ -252,7 +255,7 @@ mod tests {
         assert!(matches!(is_send(client.sync()).await, Err(Error::NotJoined)));
         drop(is_send(client.step(Duration::ZERO)));
         drop(is_send(client.wait_for(1, State::Read, Duration::ZERO)));
-        drop(is_send(client.add_handle("a@b", None)));
+        drop(is_send(client.add_handle("a@b", None, &Names::default())));
     }
 
     #[tokio::test]

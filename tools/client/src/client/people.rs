@@ -1,7 +1,7 @@
 //! Contacts, requests and invites, as commands use them.
 
 use postroad_proto::frame::Records;
-use postroad_proto::ids::{AccountId, Millis};
+use postroad_proto::ids::{AccountId, Millis, NodeId};
 use postroad_proto::link::{ContactLink, NodeLink};
 use postroad_proto::record::{Handle, HandleRecord};
 use postroad_proto::token::DeliveryToken;
@@ -12,10 +12,11 @@ use crate::clock;
 use crate::contacts::{self, Contact, NewContact, Phase, Verified};
 use crate::entropy;
 use crate::error::{Error, Result};
-use crate::identity::{Identity, full_handle};
+use crate::identity::Identity;
+use crate::names::{self, Resolver};
 use crate::outbox::NO_KEYS;
 use crate::requests;
-use crate::sync::keep_prekeys;
+use crate::sync::{Waits, keep_prekeys};
 use crate::vault::Vault;
 
 /// A contact as commands show it.
@@ -44,7 +45,7 @@ impl From<Contact> for ContactView {
         let reason = match (&contact.error, contact.phase) {
             (Some((_, detail)), _) => detail.clone(),
             (None, Phase::Linked) if contact.trouble.is_empty() => NO_KEYS.to_owned(),
-            (None, Phase::Linked) => format!("{NO_KEYS} ({})", contact.trouble),
+            (None, Phase::Linked) => format!("{NO_KEYS}: {}", contact.trouble),
             _ => String::new(),
         };
         Self {
@@ -147,43 +148,46 @@ impl Client {
         })
     }
 
-    /// Adds a contact by handle. They are asked with the first text that is sent to them.
+    /// Adds a contact by handle: `handle@NODE`, with the node's id, or a name that `resolver` knows.
+    /// They are asked with the first text that is sent to them.
     ///
     /// # Errors
-    /// [`Error::Connection`], [`Error::Refused`] with NOT_FOUND, [`Error::NameTaken`].
-    pub async fn add_handle(&mut self, full: &str, name: Option<&str>) -> Result<ContactView> {
+    /// [`Error::Name`], [`Error::Connection`], [`Error::Refused`] with NOT_FOUND or UNROUTABLE,
+    /// [`Error::NameTaken`].
+    pub async fn add_handle(
+        &mut self,
+        full: &str,
+        name: Option<&str>,
+        resolver: &impl Resolver,
+    ) -> Result<ContactView> {
         let own = self.identity()?;
-        let (handle, node) = parse_handle(full)?;
+        let (handle, at) = parse_handle(full)?;
         if own.full_handle().as_deref() == Some(full) {
             return Err(Error::Yourself);
         }
-        let node = match node.parse() {
-            Ok(id) => id,
-            Err(_) if node == own.home.name => own.home.node,
-            Err(_) => {
-                return Err(Error::NotFound { what: "node", name: node.to_owned() });
-            }
-        };
+        let (node, known_as) = find_node(&own, at, resolver).await?;
         let records = self.look_up(node, &handle).await?;
-        let bound = bound_handle(&own, &records, full)?;
+        let bound = bound_handle(&own, &records, &handle, &node)?;
         if bound.account == own.account {
             return Err(Error::Yourself);
         }
         let (account, now) = (bound.account, clock::now());
-        let home = NodeLink { node, ..own.home.clone() };
+        // The name under which it was found, not the one that the node gives itself.
+        let full = format!("{handle}@{known_as}");
+        let home = match node == own.home.node {
+            true => own.home.clone(),
+            false => NodeLink {
+                network: own.network.clone(),
+                node,
+                addresses: Vec::new(),
+                name: if known_as.parse::<NodeId>().is_ok() { String::new() } else { known_as },
+                p2p: Vec::new(),
+            },
+        };
         self.db.write(|tx| {
             let contact = match contacts::find(tx, &account)? {
                 Some(contact) => contact,
-                None => insert(
-                    tx,
-                    &own,
-                    account,
-                    name,
-                    Phase::Stranger,
-                    &home,
-                    &full_handle(&bound),
-                    now,
-                )?,
+                None => insert(tx, &own, account, name, Phase::Stranger, &home, &full, now)?,
             };
             if let Some(name) = name {
                 contacts::rename(tx, &account, name)?;
@@ -191,7 +195,8 @@ impl Client {
             let handle = records.handle.as_ref();
             let verified =
                 Verified::check(&account, &own.network, &records.record, &records.devices, handle)?;
-            contacts::store_records(tx, &contact, &own.network, &verified)?;
+            contacts::store_records(tx, &own, &contact, &verified, now)?;
+            contacts::prove_handle(tx, &account, &full)?;
             if contact.phase == Phase::Stranger {
                 let list = records.devices.open(&own.network)?;
                 keep_prekeys(tx, &own.network, &account, &list, &records.fallback, now)?;
@@ -212,7 +217,8 @@ impl Client {
             return Ok(contact.into());
         }
         if self.online.is_some() {
-            self.redeem(&contact).await?;
+            self.fetch_keys().await?;
+            self.flush(Waits::ForOthers).await?;
         }
         let contact = self.db.read(|tx| contacts::get(tx, account))?;
         let Some((code, detail)) = contact.error.clone() else { return Ok(contact.into()) };
@@ -354,14 +360,38 @@ fn parse_handle(full: &str) -> Result<(Handle, &str)> {
     Ok((handle.parse().map_err(|_| wrong())?, node))
 }
 
-/// The binding of the handle that was asked for, as its node signed it.
-fn bound_handle(own: &Identity, records: &Records, full: &str) -> Result<HandleRecord> {
+/// The node that a handle names behind its `@`, and the name or id under which it is known now.
+///
+/// Our own home counts under the name that it gives itself: whoever lives there sees that name in
+/// their own handle, and its people need no DNS to find each other. Any other name has to be looked
+/// up. That a contact's link or record calls a node so proves nothing: with a name that somebody else
+/// is known by, a hostile node would get the requests that are meant for that one.
+async fn find_node(own: &Identity, at: &str, resolver: &impl Resolver) -> Result<(NodeId, String)> {
+    if let Ok(id) = at.parse::<NodeId>() {
+        return Ok((id, id.to_string()));
+    }
+    if !at.is_empty() && at == own.home.name {
+        return Ok((own.home.node, at.to_owned()));
+    }
+    let name = names::checked(at)?;
+    Ok((names::node(resolver, &name).await?, name))
+}
+
+/// The binding of the handle that was asked for, as `node` signed it.
+fn bound_handle(
+    own: &Identity,
+    records: &Records,
+    handle: &Handle,
+    node: &NodeId,
+) -> Result<HandleRecord> {
     let wrong = |why: &str| Error::untrusted("the answer to the look-up", why);
     let signed = records.handle.as_ref().ok_or_else(|| wrong("it names no handle"))?;
     let bound = signed.open(&own.network)?;
-    let (handle, _) = parse_handle(full)?;
-    if bound.handle != handle {
+    if bound.handle != *handle {
         return Err(wrong("it is another handle's"));
+    }
+    if bound.node != *node {
+        return Err(wrong("another node than the one that was asked signed it"));
     }
     if bound.node != records.record.open(&own.network)?.home {
         return Err(wrong("the account is homed elsewhere"));

@@ -1,9 +1,9 @@
 //! What contacts are called here, and whom a name stands for.
 
-use postroad_proto::ids::AccountId;
+use postroad_proto::ids::{AccountId, NodeId};
 use rusqlite::{OptionalExtension, Transaction, params};
 
-use super::{Contact, find};
+use super::{Contact, all, find};
 use crate::error::{Error, Result};
 use crate::identity::Identity;
 
@@ -35,9 +35,13 @@ fn is_unseen(c: char) -> bool {
 }
 
 /// The contact that `text` names: a name that was given, a handle, or an id.
+///
+/// A handle counts only when the node's name in it was looked up, or stands there as the node's id:
+/// anybody can call their node `road.example`, and would get what is meant for somebody else.
 pub(crate) fn resolve(tx: &Transaction<'_>, own: &Identity, text: &str) -> Result<Contact> {
     let mut query = tx.prepare_cached(
-        "SELECT * FROM contact WHERE name = ?1 OR handle = ?1 ORDER BY name = ?1 DESC",
+        "SELECT * FROM contact WHERE name = ?1 OR handle = ?1 AND handle_proven = 1
+         ORDER BY name = ?1 DESC",
     )?;
     let named = query.query_row([text], |row| Ok(Contact::from_row(row))).optional()?;
     if let Some(contact) = named {
@@ -49,9 +53,20 @@ pub(crate) fn resolve(tx: &Transaction<'_>, own: &Identity, text: &str) -> Resul
     }
     let contact = match account {
         Some(account) => find(tx, &account)?,
-        None => None,
+        None => by_node_id(tx, own, text)?,
     };
     contact.ok_or_else(|| Error::NotFound { what: "contact", name: text.to_owned() })
+}
+
+/// The contact whose handle is `handle@node id`, as that node signed it.
+fn by_node_id(tx: &Transaction<'_>, own: &Identity, text: &str) -> Result<Option<Contact>> {
+    let Some((handle, node)) = text.split_once('@') else { return Ok(None) };
+    let Ok(node) = node.parse::<NodeId>() else { return Ok(None) };
+    let bound = all(tx)?.into_iter().find(|contact| {
+        let record = contact.handle_record.as_ref().and_then(|r| r.open(&own.network).ok());
+        record.is_some_and(|record| record.node == node && record.handle.as_str() == handle)
+    });
+    Ok(bound)
 }
 
 /// Whether `name` may be used, and for nobody but `account`.

@@ -1,24 +1,28 @@
-//! The signed records of a contact.
+//! The signed records of a contact, and the nodes that they name.
 
 use postroad_proto::codec;
-use postroad_proto::ids::{AccountId, NodeId};
+use postroad_proto::ids::{AccountId, Millis, NodeId};
 use postroad_proto::network::Network;
-use postroad_proto::record::{AccountRecord, DeviceList, HandleRecord};
+use postroad_proto::record::{AccountRecord, AccountRecordOrder, DeviceList, Handle, HandleRecord};
 use postroad_proto::signed::Signed;
-use rusqlite::{Transaction, params};
+use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::Contact;
+use crate::db::{int, unsigned};
 use crate::error::{Error, Result};
-use crate::identity::full_handle;
+use crate::events;
+use crate::identity::{Identity, full_handle};
+use crate::outbox;
+
+/// Former homes of a contact that are remembered.
+const MAX_FORMER: usize = 16;
 
 /// Records of a contact, verified to be `account`'s own and to belong together.
 pub(crate) struct Verified<'a> {
-    pub(crate) record: &'a Signed<AccountRecord>,
     pub(crate) devices: &'a Signed<DeviceList>,
-    pub(crate) handle: Option<&'a Signed<HandleRecord>>,
-    home: NodeId,
-    hints: Vec<String>,
-    full_handle: Option<String>,
+    record: &'a Signed<AccountRecord>,
+    opened: AccountRecord,
+    handle: Option<(&'a Signed<HandleRecord>, HandleRecord)>,
 }
 
 impl<'a> Verified<'a> {
@@ -39,61 +43,222 @@ impl<'a> Verified<'a> {
             let why = "record and device list do not belong together";
             return Err(Error::untrusted("a contact's record", why));
         }
-        let full = match handle {
+        let handle = match handle {
             Some(signed) => {
                 let handle = signed.open(network)?;
-                (handle.account == *account && handle.node == opened.home)
-                    .then(|| full_handle(&handle))
+                let fits = handle.account == *account && handle.node == opened.home;
+                fits.then_some((signed, handle))
             }
             None => None,
         };
-        Ok(Self {
-            record,
-            devices,
-            handle: handle.filter(|_| full.is_some()),
-            home: opened.home,
-            hints: opened.hints,
-            full_handle: full,
-        })
+        Ok(Self { devices, record, opened, handle })
     }
+}
+
+/// How a record stands to what is held of a contact.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum News {
+    /// It was newer, and is held now.
+    Newer,
+    /// It is the one that is held.
+    Held,
+    /// A newer one is held.
+    Older,
 }
 
 /// Stores records that are newer than what is held; older ones change nothing.
 pub(crate) fn store_records(
     tx: &Transaction<'_>,
+    own: &Identity,
     contact: &Contact,
-    network: &Network,
     new: &Verified<'_>,
-) -> Result<()> {
-    if let Some(held) = &contact.record {
-        let (held, new) = (held.open(network)?, new.record.open(network)?);
-        if (new.epoch, new.seq) < (held.epoch, held.seq) {
-            return Ok(());
-        }
+    now: Millis,
+) -> Result<News> {
+    let news = take_record(tx, own, contact, new.record, &new.opened, now)?;
+    if news == News::Older {
+        return Ok(news);
     }
+    tx.execute(
+        "UPDATE contact SET devices = ?2, stale = 0 WHERE account = ?1",
+        params![contact.account.0, codec::encode(new.devices)?],
+    )?;
+    if let Some((signed, handle)) = &new.handle {
+        store_handle(tx, own, contact, signed, handle)?;
+    }
+    Ok(news)
+}
+
+/// Stores a record that came without the device list: where the account is homed now.
+pub(crate) fn store_moved(
+    tx: &Transaction<'_>,
+    own: &Identity,
+    contact: &Contact,
+    record: &Signed<AccountRecord>,
+    now: Millis,
+) -> Result<News> {
+    let opened = record.open(&own.network)?;
+    if opened.account != contact.account {
+        return Err(Error::untrusted("a contact's record", "it is another account's"));
+    }
+    let news = take_record(tx, own, contact, record, &opened, now)?;
+    let held = contact.devices.as_ref().map(Signed::hash);
+    if news == News::Newer && held.is_some_and(|held| held != opened.devices) {
+        mark_stale(tx, &contact.account)?;
+    }
+    Ok(news)
+}
+
+/// There is a newer device list: it is fetched before anything more is sealed.
+pub(crate) fn mark_stale(tx: &Transaction<'_>, account: &AccountId) -> Result<()> {
+    tx.execute("UPDATE contact SET stale = 1, next_try = 0 WHERE account = ?1", [account.0])?;
+    Ok(())
+}
+
+fn take_record(
+    tx: &Transaction<'_>,
+    own: &Identity,
+    contact: &Contact,
+    record: &Signed<AccountRecord>,
+    opened: &AccountRecord,
+    now: Millis,
+) -> Result<News> {
+    let held = contact.record.as_ref().map(|held| held.open(&own.network)).transpose()?;
+    let news = match held.as_ref().map(|held| held.compare(opened)) {
+        None | Some(AccountRecordOrder::Newer) => News::Newer,
+        Some(AccountRecordOrder::Same) => News::Held,
+        Some(AccountRecordOrder::Older) => return Ok(News::Older),
+        Some(AccountRecordOrder::Conflict) => {
+            // Somebody else may have the account's key: nothing of it is believed.
+            let text = format!(
+                "two records of {:?} with one number: their key is used twice; ask them",
+                contact.name
+            );
+            events::problem(tx, now, "two_records", &text)?;
+            return Ok(News::Older);
+        }
+    };
     let mut home = contact.home.clone();
-    if home.node != new.home {
-        home.node = new.home;
+    let moves = home.node != opened.home;
+    if moves {
+        home.node = opened.home;
         home.name.clear();
         home.addresses.clear();
     }
-    for hint in &new.hints {
+    for hint in &opened.hints {
         if !home.addresses.contains(hint) {
             home.addresses.push(hint.clone());
         }
     }
     tx.execute(
-        "UPDATE contact SET record = ?2, devices = ?3, home = ?4,
-         handle_record = coalesce(?5, handle_record), handle = coalesce(?6, handle)
-         WHERE account = ?1",
-        params![
-            contact.account.0,
-            codec::encode(new.record)?,
-            codec::encode(new.devices)?,
-            home.to_string(),
-            new.handle.map(codec::encode).transpose()?,
-            new.full_handle
-        ],
+        "UPDATE contact SET record = ?2, home = ?3 WHERE account = ?1",
+        params![contact.account.0, codec::encode(record)?, home.to_string()],
+    )?;
+    if moves {
+        let backups = held.map(|held| held.backups).unwrap_or_default();
+        note_former(tx, contact, &backups, now)?;
+        // What lies at the old home may never be fetched from there: P5.
+        outbox::reoffer_contact(tx, &contact.account)?;
+    }
+    Ok(news)
+}
+
+/// A handle as its node signed it. The node's name in it is its own word, so it is no proof, and
+/// does not replace a name that was looked up.
+fn store_handle(
+    tx: &Transaction<'_>,
+    own: &Identity,
+    contact: &Contact,
+    signed: &Signed<HandleRecord>,
+    handle: &HandleRecord,
+) -> Result<()> {
+    let is_ours = handle.node == own.home.node;
+    let same = contact.handle_proven && is_for(&contact.handle, &handle.handle);
+    let keeps = same && contact.home.node == handle.node && !is_ours;
+    let (text, proven) = match keeps {
+        true => (contact.handle.clone(), true),
+        false => (full_handle(handle), is_ours),
+    };
+    tx.execute(
+        "UPDATE contact SET handle_record = ?2, handle = ?3, handle_proven = ?4 WHERE account = ?1",
+        params![contact.account.0, codec::encode(signed)?, text, proven],
+    )?;
+    Ok(())
+}
+
+fn is_for(full: &str, handle: &Handle) -> bool {
+    full.split_once('@').is_some_and(|(own, _)| own == handle.as_str())
+}
+
+fn note_former(
+    tx: &Transaction<'_>,
+    contact: &Contact,
+    backups: &[NodeId],
+    now: Millis,
+) -> Result<()> {
+    for node in backups.iter().chain([&contact.home.node]) {
+        tx.execute(
+            "INSERT OR REPLACE INTO former_home VALUES (?1, ?2, ?3)",
+            params![contact.account.0, node.0, int(now)],
+        )?;
+    }
+    tx.execute(
+        "DELETE FROM former_home WHERE account = ?1 AND node NOT IN
+         (SELECT node FROM former_home WHERE account = ?1 ORDER BY until DESC LIMIT ?2)",
+        params![contact.account.0, MAX_FORMER as i64],
+    )?;
+    Ok(())
+}
+
+/// What a node's word that it has custody for a contact is worth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Custodian {
+    /// Home or backup now.
+    Now,
+    /// It was, until the contact moved. It may well have taken what was sent before, and goes on
+    /// handing it out; but the contact had a reason to move, so its word settles nothing.
+    Before(Millis),
+    /// It has no part in it.
+    Never,
+}
+
+impl Contact {
+    /// Whether `node` takes custody for them, or did.
+    pub(crate) fn custodian(
+        &self,
+        tx: &Transaction<'_>,
+        network: &Network,
+        node: &NodeId,
+    ) -> Result<Custodian> {
+        let record = self.record.as_ref().map(|record| record.open(network)).transpose()?;
+        let named = |record: AccountRecord| record.home == *node || record.backups.contains(node);
+        if self.home.node == *node || record.is_some_and(named) {
+            return Ok(Custodian::Now);
+        }
+        let until = tx
+            .prepare_cached("SELECT until FROM former_home WHERE account = ?1 AND node = ?2")?
+            .query_row(params![self.account.0, node.0], |row| unsigned(row, "until"))
+            .optional()?;
+        Ok(until.map_or(Custodian::Never, Custodian::Before))
+    }
+}
+
+/// What a node is called: by its name, where it is our home or the contact's, else by its id. A name
+/// is the node's own word; nobody else passes for our home by it.
+pub(crate) fn node_name(own: &Identity, contact: Option<&Contact>, node: &NodeId) -> String {
+    let home = &own.home;
+    let theirs = contact.map(|contact| &contact.home).filter(|theirs| theirs.name != home.name);
+    [Some(home), theirs]
+        .into_iter()
+        .flatten()
+        .find(|link| link.node == *node && !link.name.is_empty())
+        .map_or_else(|| node.to_string(), |link| link.name.clone())
+}
+
+/// Says that the node in a contact's handle was looked up under the name that stands there.
+pub(crate) fn prove_handle(tx: &Transaction<'_>, account: &AccountId, full: &str) -> Result<()> {
+    tx.execute(
+        "UPDATE contact SET handle = ?2, handle_proven = 1 WHERE account = ?1",
+        params![account.0, full],
     )?;
     Ok(())
 }

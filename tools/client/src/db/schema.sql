@@ -17,6 +17,7 @@ CREATE TABLE identity (
     cursor        INTEGER NOT NULL DEFAULT 0,   -- mailbox items up to here are in this database
     max_deadline  INTEGER NOT NULL,             -- seconds, as the home said last
     fallback_at   INTEGER NOT NULL DEFAULT 0,   -- when the fallback key was last replaced
+    tokens_due    INTEGER NOT NULL DEFAULT 0,   -- 1: the home waits to hear all tokens
     synced_at     INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 
@@ -35,12 +36,14 @@ CREATE TABLE contact (
     blocked          INTEGER NOT NULL DEFAULT 0,
     home             TEXT    NOT NULL,          -- node link
     handle           TEXT    NOT NULL DEFAULT '',
+    handle_proven    INTEGER NOT NULL DEFAULT 0, -- 1: the node's name in it was looked up
     invite           BLOB,
     token            BLOB,                      -- for writing to them
     token_label      BLOB,                      -- of the token they use
     record           BLOB,
     devices          BLOB,
     handle_record    BLOB,
+    stale            INTEGER NOT NULL DEFAULT 0, -- 1: there is a newer device list than this one
     sends_receipts   INTEGER NOT NULL DEFAULT 1,
     card_known       INTEGER NOT NULL DEFAULT 0, -- 1: they have used the token in our card
     token_number     INTEGER NOT NULL DEFAULT 0,
@@ -53,6 +56,14 @@ CREATE TABLE contact (
     next_try         INTEGER NOT NULL DEFAULT 0,
     created_at       INTEGER NOT NULL
 ) STRICT;
+
+-- Nodes that took custody for a contact until they moved on.
+CREATE TABLE former_home (
+    account BLOB    NOT NULL REFERENCES contact (account) ON DELETE CASCADE,
+    node    BLOB    NOT NULL,
+    until   INTEGER NOT NULL,                   -- when we learned of the move
+    PRIMARY KEY (account, node)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE message (
     row         INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -86,6 +97,8 @@ CREATE TABLE outbox (
     contact   BLOB    NOT NULL,
     plaintext BLOB,                             -- the encoded message, once it has its place
     envelope  BLOB,                             -- the sealed envelope, the same bytes each time
+    token     BLOB,                             -- with which it is offered
+    turns     INTEGER NOT NULL DEFAULT 0,       -- refusals that were answered by another way
     offer     INTEGER NOT NULL DEFAULT 0,       -- 1: the home is to be offered it
     tries     INTEGER NOT NULL DEFAULT 0,
     next_try  INTEGER NOT NULL DEFAULT 0
@@ -100,8 +113,18 @@ CREATE TABLE step (
     device   INTEGER,                           -- of the account
     at       INTEGER NOT NULL,
     evidence BLOB    NOT NULL,
-    PRIMARY KEY (message, state)
+    PRIMARY KEY (message, state, signer)
 ) STRICT, WITHOUT ROWID;
+
+-- Where the home said that a message waits.
+CREATE TABLE waiting (
+    message  INTEGER PRIMARY KEY REFERENCES message (row) ON DELETE CASCADE,
+    node     BLOB    NOT NULL,                  -- which the home waits for
+    since    INTEGER NOT NULL,
+    reason   TEXT    NOT NULL,
+    next_try INTEGER NOT NULL,                  -- 0: something else than time is waited for
+    told_at  INTEGER NOT NULL
+) STRICT;
 
 CREATE TABLE session (
     account BLOB    NOT NULL,
@@ -186,12 +209,14 @@ CREATE TABLE invite (
     revoked    INTEGER NOT NULL DEFAULT 0
 ) STRICT, WITHOUT ROWID;
 
--- The highest receipt held of each node: by it a rolled-back node finds out.
+-- The highest receipt root held of each node: by it a rolled-back node finds out.
 CREATE TABLE quote (
     node       BLOB PRIMARY KEY,
-    generation INTEGER NOT NULL,
-    run        BLOB    NOT NULL,
-    commit_no  INTEGER NOT NULL
+    generation INTEGER NOT NULL DEFAULT 0,
+    commit_no  INTEGER NOT NULL DEFAULT 0,
+    root       BLOB,                            -- as the node signed it; none held yet
+    told       INTEGER NOT NULL DEFAULT 0,      -- its generation as the home says, unproven
+    at         INTEGER NOT NULL                 -- when something of it was last noted
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE event (

@@ -2,9 +2,10 @@
 
 use postroad_proto::codec;
 use postroad_proto::envelope::{Class, Envelope};
-use postroad_proto::ids::{AccountId, Millis};
+use postroad_proto::ids::{AccountId, Millis, NodeId};
 use postroad_proto::limits::MAX_FRAME;
-use rusqlite::{OptionalExtension, Transaction};
+use postroad_proto::token::DeliveryToken;
+use rusqlite::{OptionalExtension, Transaction, params};
 
 use crate::contacts;
 use crate::db::{blob, int};
@@ -19,6 +20,8 @@ pub(crate) struct Offer {
     /// The message's row.
     pub(crate) row: i64,
     pub(crate) envelope: Envelope,
+    /// With which it is offered, unless that is noted already.
+    token: Option<DeliveryToken>,
 }
 
 /// The first message of each conversation that the home has not taken yet. Whatever was written
@@ -40,7 +43,7 @@ pub(crate) fn offers(
     now: Millis,
 ) -> Result<Vec<Offer>> {
     let mut query = tx.prepare_cached(&format!(
-        "SELECT message, contact, envelope FROM outbox
+        "SELECT message, contact, envelope, token FROM outbox
          WHERE message IN ({HEADS}) AND next_try <= ?1 AND NOT EXISTS ({UNSEALED})
          ORDER BY message"
     ))?;
@@ -61,15 +64,35 @@ pub(crate) fn offers(
         }
         let mut envelope: Envelope = codec::decode(&bytes, MAX_FRAME)?;
         let is_request = envelope.class() == Some(Class::Request);
+        let token = contact.token.filter(|_| !is_request);
         for route in &mut envelope.routes {
             route.home = contact.home.node;
             for parcel in &mut route.parcels {
-                parcel.token = if is_request { None } else { contact.token.clone() };
+                parcel.token = token.clone();
             }
         }
-        offers.push(Offer { row: number, envelope });
+        let noted: Option<Vec<u8>> = row.get("token")?;
+        let token = token.filter(|token| noted.as_deref() != Some(token.0.as_slice()));
+        offers.push(Offer { row: number, envelope, token });
     }
     Ok(offers)
+}
+
+/// Notes the tokens of offers that are about to be made with others than before: a refusal that
+/// comes much later is about the one that was used.
+pub(crate) fn note_tokens(tx: &Transaction<'_>, offers: &[Offer]) -> Result<()> {
+    let mut update = tx.prepare_cached("UPDATE outbox SET token = ?2 WHERE message = ?1")?;
+    for offer in offers {
+        if let Some(token) = &offer.token {
+            update.execute(params![offer.row, token.0])?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether [`note_tokens`] has anything to write: mostly what was noted at sealing still holds.
+pub(crate) fn has_new_tokens(offers: &[Offer]) -> bool {
+    offers.iter().any(|offer| offer.token.is_some())
 }
 
 /// Whether [`offers`] would find something.
@@ -107,10 +130,12 @@ pub(crate) fn retry_contact(tx: &Transaction<'_>, account: &AccountId) -> Result
 /// What is to be tried within a minute is tried now: there is a connection, and nobody may be left
 /// to try it then.
 pub(crate) fn retry_soon(tx: &Transaction<'_>, now: Millis) -> Result<()> {
+    let soon = [int(now), int(now.saturating_add(SOON))];
     tx.execute(
         "UPDATE outbox SET next_try = 0 WHERE offer = 1 AND next_try BETWEEN ?1 AND ?2",
-        [int(now), int(now.saturating_add(SOON))],
+        soon,
     )?;
+    tx.execute("UPDATE contact SET next_try = 0 WHERE next_try BETWEEN ?1 AND ?2", soon)?;
     Ok(())
 }
 
@@ -118,5 +143,25 @@ pub(crate) fn retry_soon(tx: &Transaction<'_>, now: Millis) -> Result<()> {
 /// again. Repeats are known by their ids.
 pub(crate) fn reoffer_all(tx: &Transaction<'_>) -> Result<()> {
     tx.execute("UPDATE outbox SET offer = 1, next_try = 0 WHERE envelope IS NOT NULL", [])?;
+    Ok(())
+}
+
+/// A contact's node was rolled back, or they have another home: what was taken for them may be
+/// lost, so all of it that is not delivered is offered again. States stay what they are.
+pub(crate) fn reoffer_contact(tx: &Transaction<'_>, account: &AccountId) -> Result<()> {
+    tx.prepare_cached(
+        "UPDATE outbox SET offer = 1, next_try = 0 WHERE contact = ?1 AND envelope IS NOT NULL",
+    )?
+    .execute([account.0])?;
+    Ok(())
+}
+
+/// [`reoffer_contact`] for everybody homed at a node.
+pub(crate) fn reoffer_node(tx: &Transaction<'_>, node: &NodeId) -> Result<()> {
+    for contact in contacts::all(tx)? {
+        if contact.home.node == *node {
+            reoffer_contact(tx, &contact.account)?;
+        }
+    }
     Ok(())
 }

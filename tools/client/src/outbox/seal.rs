@@ -117,6 +117,9 @@ fn try_seal(
         Phase::Requested => return stay(tx, waiting, NOT_ACCEPTED),
         Phase::Linked | Phase::Asking => return stay(tx, waiting, NO_KEYS),
     };
+    if contact.stale {
+        return stay(tx, waiting, NO_KEYS);
+    }
     // Our card must not name a token that the home does not know yet.
     if !contact.token_registered {
         return stay(tx, waiting, NO_KEYS);
@@ -221,9 +224,14 @@ fn seal_into_outbox(
         conversations::sent(tx, &contact.chat, message.seq, &plaintext)?;
     }
     tx.prepare_cached(
-        "UPDATE outbox SET plaintext = ?2, envelope = ?3, offer = 1 WHERE message = ?1",
+        "UPDATE outbox SET plaintext = ?2, envelope = ?3, token = ?4, offer = 1 WHERE message = ?1",
     )?
-    .execute(params![waiting.row, plaintext, codec::encode(&envelope)?])?;
+    .execute(params![
+        waiting.row,
+        plaintext,
+        codec::encode(&envelope)?,
+        contact.token.as_ref().filter(|_| class == Class::Message).map(|token| token.0)
+    ])?;
     tx.prepare_cached(
         "UPDATE message SET seq = ?2, parcel = ?3, deadline = ?4, reason = '' WHERE row = ?1",
     )?

@@ -1,4 +1,4 @@
-//! What becomes of an envelope: a receipt, a refusal, its deadline.
+//! How sending ends, or goes on another way: refusals, the deadline, the user's change of mind.
 
 use postroad_proto::codec;
 use postroad_proto::content::kind;
@@ -7,91 +7,23 @@ use postroad_proto::error::ErrorCode;
 use postroad_proto::frame::Records;
 use postroad_proto::ids::{AccountId, Millis, NodeId};
 use postroad_proto::limits::MAX_FRAME;
-use postroad_proto::receipt::{Receipt, ReceiptKind, ReceiptRoot};
+use postroad_proto::record::AccountRecord;
+use postroad_proto::signed::Signed;
 use rusqlite::{OptionalExtension, Transaction, params};
 
-use super::is_receipted;
 use crate::connection::{retry_at, wait_after};
-use crate::contacts::{self, Contact, Phase, Verified};
-use crate::db::{blob, int, unsigned};
-use crate::error::Result;
+use crate::contacts::{self, Contact, News, Phase, Verified};
+use crate::db::{blob, bool_of, int, part, unsigned};
+use crate::error::{Error, Result, StorageError};
 use crate::events;
 use crate::identity::Identity;
 use crate::messages;
 use crate::state::State;
 use crate::steps::{self, Signer};
+use crate::waiting;
 
-/// Takes a node's receipt. One that does not verify, comes from the wrong node or names nothing of
-/// ours is noted and changes nothing.
-pub(crate) fn apply_receipt(
-    tx: &Transaction<'_>,
-    own: &Identity,
-    receipt: &Receipt,
-    now: Millis,
-) -> Result<()> {
-    let root = match receipt.verify(&own.network) {
-        Ok(root) => root,
-        Err(error) => {
-            let text = format!("a receipt does not hold: {error}");
-            return events::problem(tx, now, "bad_receipt", &text);
-        }
-    };
-    let found = tx
-        .prepare_cached(
-            "SELECT row, kind, contact FROM message JOIN outbox ON message = row WHERE parcel = ?1",
-        )?
-        .query_row([receipt.item.parcel.0], |row| {
-            Ok((row.get(0)?, unsigned(row, "kind")?, AccountId(blob(row, "contact")?)))
-        })
-        .optional()?;
-    // Settled already: a repeat.
-    let Some((row, kind, account)) = found else { return note_quote(tx, &root) };
-    let contact = contacts::get(tx, &account)?;
-    let custodians = contact.custodians(&own.network)?;
-    let is_home = root.node == own.home.node;
-    let is_theirs = custodians.contains(&root.node);
-    match ReceiptKind::from_number(receipt.item.kind) {
-        Some(ReceiptKind::Accepted) if is_home => {
-            step(tx, row, State::Accepted, &root, receipt, now)?;
-        }
-        Some(ReceiptKind::AtNode) if is_theirs => {
-            if is_home {
-                step(tx, row, State::Accepted, &root, receipt, now)?;
-            }
-            step(tx, row, State::AtNode, &root, receipt, now)?;
-        }
-        Some(ReceiptKind::Expired) if is_home || is_theirs => {
-            step(tx, row, State::Expired, &root, receipt, now)?;
-            return give_up(tx, row);
-        }
-        _ => {
-            let text = format!("a receipt by {} which has no part in it", root.node);
-            return events::problem(tx, now, "bad_receipt", &text);
-        }
-    }
-    note_quote(tx, &root)?;
-    tx.prepare_cached("UPDATE outbox SET offer = 0, tries = 0, next_try = 0 WHERE message = ?1")?
-        .execute([row])?;
-    let at_node = receipt.item.kind == ReceiptKind::AtNode.number();
-    if at_node && (!is_receipted(kind) || !contact.sends_receipts) {
-        give_up(tx, row)?;
-        forget_if_receipt(tx, row, kind)?;
-    }
-    Ok(())
-}
-
-fn step(
-    tx: &Transaction<'_>,
-    row: i64,
-    state: State,
-    root: &ReceiptRoot,
-    receipt: &Receipt,
-    now: Millis,
-) -> Result<()> {
-    let step = steps::custody(state, root.node, root.at, receipt)?;
-    messages::advance(tx, row, &step, "", now)?;
-    Ok(())
-}
+/// Refusals that one message may be led another way by: whoever gives that many leads in circles.
+const MAX_TURNS: u32 = 8;
 
 /// The message's fate is settled: nothing of it is kept for sending again.
 pub(crate) fn give_up(tx: &Transaction<'_>, row: i64) -> Result<()> {
@@ -100,21 +32,10 @@ pub(crate) fn give_up(tx: &Transaction<'_>, row: i64) -> Result<()> {
 }
 
 /// A receipt of ours that arrived is of no more use; newer ones say all that it said.
-fn forget_if_receipt(tx: &Transaction<'_>, row: i64, number: u64) -> Result<()> {
+pub(super) fn forget_if_receipt(tx: &Transaction<'_>, row: i64, number: u64) -> Result<()> {
     if number == kind::RECEIPT {
         tx.prepare_cached("DELETE FROM message WHERE row = ?1")?.execute([row])?;
     }
-    Ok(())
-}
-
-/// Remembers the highest receipt of a node, which is quoted to it.
-fn note_quote(tx: &Transaction<'_>, root: &ReceiptRoot) -> Result<()> {
-    tx.prepare_cached(
-        "INSERT INTO quote VALUES (?1, ?2, ?3, ?4)
-         ON CONFLICT (node) DO UPDATE SET generation = ?2, run = ?3, commit_no = ?4
-         WHERE (generation, commit_no) < (?2, ?4)",
-    )?
-    .execute(params![root.node.0, int(root.generation), root.run, int(root.commit)])?;
     Ok(())
 }
 
@@ -127,10 +48,26 @@ pub(crate) struct Refusal<'a> {
     /// Seconds.
     pub(crate) retry_after: u64,
     pub(crate) detail: &'a str,
+    /// With MOVED: where the account is now.
+    pub(crate) record: Option<&'a Signed<AccountRecord>>,
+    /// With STALE_DEVICES, and MOVED at once: the account's records.
     pub(crate) records: Option<&'a Records>,
+    /// It came after our home had accepted the message.
+    pub(crate) is_late: bool,
 }
 
-/// Takes a refusal: a settled one ends the attempt, any other is tried again later.
+/// A message that was refused, as the outbox has it.
+struct Refused {
+    row: i64,
+    state: State,
+    tries: u32,
+    turns: u32,
+    envelope: Envelope,
+    token: Option<Vec<u8>>,
+}
+
+/// Takes a refusal: one that shows another way is answered by taking it, a settled one ends the
+/// attempt, any other is tried again later.
 pub(crate) fn refuse(
     tx: &Transaction<'_>,
     own: &Identity,
@@ -138,54 +75,137 @@ pub(crate) fn refuse(
     refusal: &Refusal<'_>,
     now: Millis,
 ) -> Result<()> {
-    let found = tx
-        .prepare_cached(
-            "SELECT contact, tries, envelope FROM outbox WHERE message = ?1 AND envelope NOT NULL",
-        )?
-        .query_row([row], |row| {
-            let tries: u32 = row.get("tries")?;
-            Ok((AccountId(blob(row, "contact")?), tries, row.get::<_, Vec<u8>>("envelope")?))
-        })
-        .optional()?;
-    let Some((account, tries, envelope)) = found else { return Ok(()) };
+    let Some((account, refused)) = find(tx, row)? else { return Ok(()) };
     let contact = contacts::get(tx, &account)?;
-    let moved = matches!(refusal.code, ErrorCode::Moved | ErrorCode::StaleDevices);
-    if moved && learn(tx, own, &contact, refusal, now)? && tries < 8 {
-        return match refusal.code {
-            // Another home changes the route only; other devices need other headers.
-            ErrorCode::Moved => wait(tx, row, tries, now, &why(refusal)),
-            _ => unseal(tx, row, tries, now),
-        };
+    if refused.turns < MAX_TURNS && turn(tx, own, &contact, &refused, refusal, now)? {
+        tx.prepare_cached("UPDATE outbox SET turns = turns + 1 WHERE message = ?1")?
+            .execute([row])?;
+        return Ok(());
     }
+    let reason = why(own, &contact, refusal);
     if refusal.retriable {
-        let until = retry_at(now, tries, refusal.code, refusal.retry_after);
-        return wait(tx, row, tries, until, &why(refusal));
+        let until = retry_at(now, refused.tries, refusal.code, refusal.retry_after);
+        return wait(tx, row, refused.tries, until, &reason);
+    }
+    if refusal.is_late && refused.state == State::AtNode {
+        // Nobody signed the refusal; what was signed goes before it.
+        return Ok(());
     }
     let state = if refusal.code == ErrorCode::Expired { State::Expired } else { State::Failed };
     let step = steps::plain(state, Signer::Node(refusal.by), now);
-    messages::advance(tx, row, &step, &why(refusal), now)?;
+    messages::advance(tx, row, &step, &reason, now)?;
     give_up(tx, row)?;
-    let envelope: Envelope = codec::decode(&envelope, MAX_FRAME)?;
-    if envelope.class() == Some(Class::Request) && contact.phase == Phase::Requested {
+    let is_request = refused.envelope.class() == Some(Class::Request);
+    if is_request && contact.phase == Phase::Requested {
         contacts::set_phase(tx, &account, Phase::Stranger)?;
     }
     Ok(())
 }
 
-fn why(refusal: &Refusal<'_>) -> String {
-    if refusal.code == ErrorCode::Denied {
-        return format!("{}: {}", refusal.code, super::NOT_TAKEN);
+fn find(tx: &Transaction<'_>, row: i64) -> Result<Option<(AccountId, Refused)>> {
+    let found = tx
+        .prepare_cached(
+            "SELECT contact, state, tries, turns, envelope, token
+             FROM outbox JOIN message ON row = message
+             WHERE message = ?1 AND envelope NOT NULL",
+        )?
+        .query_row([row], |found| {
+            let account = AccountId(blob(found, "contact")?);
+            let state: i64 = found.get("state")?;
+            let envelope: Vec<u8> = found.get("envelope")?;
+            Ok((
+                account,
+                state,
+                found.get("tries")?,
+                found.get("turns")?,
+                envelope,
+                found.get("token")?,
+            ))
+        })
+        .optional()?;
+    let Some((account, state, tries, turns, envelope, token)) = found else { return Ok(None) };
+    let state = State::from_number(state).ok_or(StorageError::Value("state"))?;
+    let envelope = codec::decode(&envelope, MAX_FRAME)?;
+    Ok(Some((account, Refused { row, state, tries, turns, envelope, token })))
+}
+
+/// Takes another way, if the refusal shows one. Whether it did.
+fn turn(
+    tx: &Transaction<'_>,
+    own: &Identity,
+    contact: &Contact,
+    refused: &Refused,
+    refusal: &Refusal<'_>,
+    now: Millis,
+) -> Result<bool> {
+    let row = refused.row;
+    match refusal.code {
+        ErrorCode::Moved => {
+            let Some(news) = learn_home(tx, own, contact, refusal, now)? else { return Ok(false) };
+            let reason = why(own, contact, refusal);
+            let home = contacts::get(tx, &contact.account)?.home.node;
+            if refusal.is_late && news != News::Older && home != own.home.node {
+                // Our home has sent it on to the new one by itself.
+                set_aside(tx, row, &reason)?;
+            } else {
+                let until = match news {
+                    News::Newer => now,
+                    // We knew, and it went the old way all the same: not again at once.
+                    _ => retry_at(now, refused.turns, refusal.code, refusal.retry_after),
+                };
+                wait(tx, row, refused.tries, until, &reason)?;
+            }
+            Ok(true)
+        }
+        ErrorCode::StaleDevices => {
+            if learn(tx, own, contact, refusal, now)? == Some(News::Older) {
+                // Their node has yet to learn of the list that we know.
+                let until = retry_at(now, refused.turns, refusal.code, refusal.retry_after);
+                wait(tx, row, refused.tries, until, &why(own, contact, refusal))?;
+            } else {
+                unseal(tx, row, refused.tries, now)?;
+            }
+            Ok(true)
+        }
+        ErrorCode::Denied => {
+            // A newer card may have come meanwhile; tokens of older ones end some day.
+            let is_newer = refused.token.is_some()
+                && contact.token.as_ref().map(|token| token.0.as_slice())
+                    != refused.token.as_deref();
+            if is_newer && contact.token.is_some() {
+                wait(tx, row, refused.tries, now, "it is offered again with the newer token")?;
+            }
+            Ok(is_newer && contact.token.is_some())
+        }
+        _ => Ok(false),
     }
-    if refusal.detail.is_empty() {
-        refusal.code.to_string()
-    } else {
-        format!("{}: {}", refusal.code, refusal.detail)
+}
+
+/// How a refusal reads: who refused is named when it was not our own home.
+fn why(own: &Identity, contact: &Contact, refusal: &Refusal<'_>) -> String {
+    let code = refusal.code;
+    let what = match refusal.detail {
+        _ if code == ErrorCode::Denied => format!("{code}: {}", super::NOT_TAKEN),
+        "" => code.to_string(),
+        detail => format!("{code}: {detail}"),
+    };
+    if refusal.by == own.home.node {
+        return what;
     }
+    format!("{what} (refused by {})", contacts::node_name(own, Some(contact), &refusal.by))
 }
 
 fn wait(tx: &Transaction<'_>, row: i64, tries: u32, until: Millis, reason: &str) -> Result<()> {
     tx.prepare_cached("UPDATE outbox SET tries = ?2, next_try = ?3, offer = 1 WHERE message = ?1")?
-        .execute(params![row, tries + 1, i64::try_from(until).unwrap_or(i64::MAX)])?;
+        .execute(params![row, tries + 1, int(until)])?;
+    messages::set_reason(tx, row, reason)
+}
+
+/// Nothing is to be offered: it is on its way.
+fn set_aside(tx: &Transaction<'_>, row: i64, reason: &str) -> Result<()> {
+    tx.prepare_cached("UPDATE outbox SET offer = 0, next_try = 0 WHERE message = ?1")?
+        .execute([row])?;
+    waiting::forget(tx, row)?;
     messages::set_reason(tx, row, reason)
 }
 
@@ -196,48 +216,84 @@ fn unseal(tx: &Transaction<'_>, row: i64, tries: u32, now: Millis) -> Result<()>
          WHERE message = ?1",
     )?
     .execute(params![row, tries + 1, int(now)])?;
+    // It is evidence for what was sealed before, which nobody will hand over.
+    tx.prepare_cached("DELETE FROM step WHERE message = ?1 AND state = ?2")?
+        .execute(params![row, State::Accepted.number()])?;
+    waiting::forget(tx, row)?;
     messages::set_reason(tx, row, super::NO_KEYS)
 }
 
-/// Stores newer records that came with a refusal. Whether there were any that hold.
+/// Learns from a refusal where the account is homed. `None` when it does not say, or lies.
+fn learn_home(
+    tx: &Transaction<'_>,
+    own: &Identity,
+    contact: &Contact,
+    refusal: &Refusal<'_>,
+    now: Millis,
+) -> Result<Option<News>> {
+    let Some(record) = refusal.record else { return learn(tx, own, contact, refusal, now) };
+    match part(tx, || contacts::store_moved(tx, own, contact, record, now))? {
+        Ok(news) => Ok(Some(news)),
+        Err(error) => distrust(tx, &error, now),
+    }
+}
+
+/// Learns from a refusal which devices the account has. Without records they are to be asked for.
 fn learn(
     tx: &Transaction<'_>,
     own: &Identity,
     contact: &Contact,
     refusal: &Refusal<'_>,
     now: Millis,
-) -> Result<bool> {
-    let Some(records) = refusal.records else { return Ok(false) };
-    let handle = records.handle.as_ref();
+) -> Result<Option<News>> {
     let account = &contact.account;
-    match Verified::check(account, &own.network, &records.record, &records.devices, handle) {
-        Ok(verified) => {
-            contacts::store_records(tx, contact, &own.network, &verified)?;
-            Ok(true)
+    let Some(records) = refusal.records else {
+        if refusal.code == ErrorCode::StaleDevices {
+            contacts::mark_stale(tx, account)?;
         }
+        return Ok(None);
+    };
+    let handle = records.handle.as_ref();
+    let (record, devices) = (&records.record, &records.devices);
+    let stored = part(tx, || {
+        let verified = Verified::check(account, &own.network, record, devices, handle)?;
+        contacts::store_records(tx, own, contact, &verified, now)
+    })?;
+    match stored {
+        Ok(news) => Ok(Some(news)),
         Err(error) => {
-            events::problem(tx, now, "bad_record", &error.to_string())?;
-            Ok(false)
+            if refusal.code == ErrorCode::StaleDevices {
+                contacts::mark_stale(tx, account)?;
+            }
+            distrust(tx, &error, now)
         }
     }
+}
+
+fn distrust(tx: &Transaction<'_>, error: &Error, now: Millis) -> Result<Option<News>> {
+    events::problem(tx, now, "bad_record", &error.to_string())?;
+    Ok(None)
 }
 
 /// Marks what is past its deadline: nobody else may ever say so.
 pub(crate) fn expire(tx: &Transaction<'_>, own: &Identity, now: Millis) -> Result<()> {
     let mut query = tx.prepare_cached(
-        "SELECT row, kind, contact FROM outbox JOIN message ON row = message WHERE deadline <= ?1",
+        "SELECT row, kind, contact, state = ?2 AND offer = 0 AS is_there
+         FROM outbox JOIN message ON row = message WHERE deadline <= ?1",
     )?;
     let over = query
-        .query_map([int(now / 1000)], |row| {
-            Ok((row.get(0)?, unsigned(row, "kind")?, AccountId(blob(row, "contact")?)))
+        .query_map(params![int(now / 1000), State::AtNode.number()], |row| {
+            let account = AccountId(blob(row, "contact")?);
+            Ok((row.get(0)?, unsigned(row, "kind")?, account, bool_of(row, "is_there")?))
         })?
-        .collect::<rusqlite::Result<Vec<(i64, u64, AccountId)>>>()?;
-    for (row, number, account) in over {
+        .collect::<rusqlite::Result<Vec<(i64, u64, AccountId, bool)>>>()?;
+    for (row, number, account, is_there) in over {
         let signer = Signer::Device(own.account, own.device);
         let step = steps::plain(State::Expired, signer, now);
         let contact = contacts::get(tx, &account)?;
-        // From somebody who is blocked no receipt is taken: where it was last known stays.
-        if !contact.blocked {
+        // From somebody who is blocked no receipt is taken: where it was last known stays. So it
+        // does for somebody who has ceased to send receipts since.
+        if !contact.blocked && (contact.sends_receipts || !is_there) {
             messages::advance(tx, row, &step, "nobody took it before its deadline", now)?;
         }
         give_up(tx, row)?;

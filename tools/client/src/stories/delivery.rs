@@ -8,32 +8,14 @@ use postroad_proto::receipt::ReceiptKind;
 use super::*;
 use crate::error::Error;
 use crate::outbox::{MAX_TEXT, Refusal};
-use crate::steps;
 
 fn refuses(person: &mut Person, row: i64, code: ErrorCode, records: Option<&Records>) {
     let by = testing::join_link().node.node;
-    let refusal =
-        Refusal { by, code, retriable: code.retriable(), retry_after: 0, detail: "", records };
-    let vault = &person.vault;
-    person
-        .db
-        .write(|tx| {
-            let own = Identity::load(tx, vault)?;
-            outbox::refuse(tx, &own, row, &refusal, NOW)
-        })
-        .unwrap();
+    person.refused(row, &Refusal { records, ..refusal(by, code) });
 }
 
-fn checked(person: &mut Person, row: i64, with: AccountId) -> Vec<(State, bool)> {
-    let vault = &person.vault;
-    person
-        .db
-        .read(|tx| {
-            let own = Identity::load(tx, vault)?;
-            let steps = steps::check(tx, &own, row, &with)?;
-            Ok(steps.into_iter().map(|step| (step.state, step.verified)).collect())
-        })
-        .unwrap()
+fn checked(person: &mut Person, row: i64) -> Vec<(State, bool)> {
+    person.steps(row).into_iter().map(|step| (step.state, step.verified)).collect()
 }
 
 #[test]
@@ -61,10 +43,10 @@ fn every_step_is_kept_with_evidence_that_holds() {
         (State::Delivered, true),
         (State::Read, true),
     ];
-    assert_eq!(checked(&mut alice, row, bob.account), expected);
+    assert_eq!(checked(&mut alice, row), expected);
     assert!(alice.offers(NOW).is_empty());
     alice.execute("UPDATE step SET at = at + 1");
-    assert!(checked(&mut alice, row, bob.account)[..3].iter().all(|(_, holds)| !holds));
+    assert!(checked(&mut alice, row)[..3].iter().all(|(_, holds)| !holds));
 }
 
 #[test]
@@ -136,7 +118,7 @@ fn past_its_deadline_a_message_is_expired_unless_it_arrived_after_all() {
     let late = offer.envelope.deadline * 1000;
     assert!(alice.offers(late).is_empty());
     assert_eq!(alice.state(row), State::Expired);
-    assert!(checked(&mut alice, row, bob.account).contains(&(State::Expired, true)));
+    assert!(checked(&mut alice, row).contains(&(State::Expired, true)));
     bob.gets(&offer.envelope);
     let answer = only(bob.offers(NOW));
     alice.gets(&answer.envelope);
@@ -212,14 +194,8 @@ fn nothing_overtakes_what_the_home_has_refused_for_now() {
     assert_eq!(only(one_each(&mut alice.db, NOW)).row, first, "one of a conversation at a time");
     let own = alice.own();
     let by = own.home.node;
-    let refusal = Refusal {
-        by,
-        code: ErrorCode::Quota,
-        retriable: true,
-        retry_after: 30,
-        detail: "the mailbox is full",
-        records: None,
-    };
+    let refusal =
+        Refusal { retry_after: 30, detail: "the mailbox is full", ..refusal(by, ErrorCode::Quota) };
     alice.db.write(|tx| outbox::refuse(tx, &own, first, &refusal, NOW)).unwrap();
     let third = alice.writes("bob", "m3").unwrap().0;
     assert!(alice.offers(NOW).is_empty(), "neither the second nor a new one goes ahead");

@@ -1,30 +1,38 @@
 //! Stories of two profiles, with the test in the part of their home.
 
 mod delivery;
+mod home;
+mod moving;
 mod receiving;
+mod roads;
 
 use postroad_proto::codec;
 use postroad_proto::content::{Text, kind};
 use postroad_proto::envelope::Envelope;
+use postroad_proto::error::ErrorCode;
 use postroad_proto::frame::Push;
-use postroad_proto::ids::{AccountId, MessageId};
+use postroad_proto::ids::{AccountId, MessageId, NodeId};
+use postroad_proto::link::JoinLink;
 use postroad_proto::prekey::ClaimedPrekey;
 use postroad_proto::receipt::{Receipt, ReceiptItem, ReceiptKind, ReceiptRoot, role};
 use postroad_proto::signed::Signed;
 use postroad_proto::token::{DeliveryToken, redeemed_label};
 use postroad_proto::{SigningKey, merkle};
+use rusqlite::Transaction;
 use serde_bytes::ByteArray;
 
-use crate::contacts::{self, NewContact, Phase, Verified};
+use crate::clock;
+use crate::contacts::{self, Contact, NewContact, Phase, Verified};
 use crate::db::Db;
 use crate::e2e::store;
 use crate::error::Result;
 use crate::identity::Identity;
 use crate::messages::{self, Message, Query};
-use crate::outbox::{self, Offer};
+use crate::outbox::{self, Offer, Refusal};
 use crate::receipts;
 use crate::receive;
 use crate::state::State;
+use crate::steps::{self, CheckedStep};
 use crate::sync::keep_prekeys;
 use crate::testing;
 use crate::vault::Vault;
@@ -42,11 +50,15 @@ struct Person {
 
 impl Person {
     fn new() -> Self {
+        Self::at(&testing::join_link())
+    }
+
+    /// At the node that `link` names.
+    fn at(link: &JoinLink) -> Self {
         let (mut db, vault) = testing::database();
-        let link = testing::join_link();
         let account = db
             .write(|tx| {
-                let own = Identity::create(tx, &vault, &link, None, NOW)?;
+                let own = Identity::create(tx, &vault, link, None, NOW)?;
                 tx.execute("UPDATE identity SET registered = 1", [])?;
                 Ok(own.account)
             })
@@ -67,22 +79,7 @@ impl Person {
         self.db
             .write(|tx| {
                 let own = Identity::load(tx, vault)?;
-                let new = NewContact {
-                    account: their.account,
-                    name,
-                    phase: Phase::Ready,
-                    verified: true,
-                    home: &their.home,
-                    handle: "",
-                };
-                let contact = contacts::insert(tx, &own, &new, NOW)?;
-                let (record, devices) = (&their.record, &their.devices);
-                let verified =
-                    Verified::check(&their.account, &own.network, record, devices, None)?;
-                contacts::store_records(tx, &contact, &own.network, &verified)?;
-                contacts::store_token(tx, &their.account, &REDEEMED, true)?;
-                let list = devices.open(&own.network)?;
-                keep_prekeys(tx, &own.network, &their.account, &list, &[prekey], NOW)?;
+                meet(tx, &own, &their, prekey, name)?;
                 Ok(())
             })
             .unwrap();
@@ -188,6 +185,33 @@ impl Person {
         self.tokens_registered();
     }
 
+    /// The home, or through it another node, refuses a message.
+    fn refused(&mut self, row: i64, refusal: &Refusal<'_>) {
+        let vault = &self.vault;
+        self.db
+            .write(|tx| {
+                let own = Identity::load(tx, vault)?;
+                outbox::refuse(tx, &own, row, refusal, NOW)
+            })
+            .unwrap();
+    }
+
+    /// All steps of a message, checked again.
+    fn steps(&mut self, row: i64) -> Vec<CheckedStep> {
+        let vault = &self.vault;
+        self.db
+            .read(|tx| {
+                let own = Identity::load(tx, vault)?;
+                let with = messages::at(tx, row)?.unwrap().contact;
+                steps::check(tx, &own, row, &with)
+            })
+            .unwrap()
+    }
+
+    fn contact(&mut self, account: AccountId) -> Contact {
+        self.db.read(|tx| contacts::get(tx, &account)).unwrap()
+    }
+
     fn receipt(&mut self, receipt: &Receipt) {
         let vault = &self.vault;
         self.db
@@ -226,13 +250,49 @@ impl Person {
     }
 }
 
-/// What the home signs for an envelope.
+/// As if somebody's link had been added, redeemed, and a prekey claimed.
+fn meet(
+    tx: &Transaction<'_>,
+    own: &Identity,
+    their: &Identity,
+    prekey: ClaimedPrekey,
+    name: &str,
+) -> Result<()> {
+    let new = NewContact {
+        account: their.account,
+        name,
+        phase: Phase::Ready,
+        verified: true,
+        home: &their.home,
+        handle: "",
+    };
+    let contact = contacts::insert(tx, own, &new, NOW)?;
+    let (record, devices) = (&their.record, &their.devices);
+    let verified = Verified::check(&their.account, &own.network, record, devices, None)?;
+    contacts::store_records(tx, own, &contact, &verified, NOW)?;
+    contacts::store_token(tx, &their.account, &REDEEMED, true)?;
+    let list = devices.open(&own.network)?;
+    keep_prekeys(tx, &own.network, &their.account, &list, &[prekey], clock::now())?;
+    Ok(())
+}
+
+/// What a node signs for an envelope.
 fn receipt_for(envelope: &Envelope, kind: ReceiptKind, key: &SigningKey) -> Receipt {
+    receipt_of(envelope, kind, key, (1, 1))
+}
+
+/// The same in a certain generation and commit.
+fn receipt_of(
+    envelope: &Envelope,
+    kind: ReceiptKind,
+    key: &SigningKey,
+    (generation, commit): (u64, u64),
+) -> Receipt {
     let network = testing::join_link().node.network;
     let item = ReceiptItem {
         parcel: envelope.parcel_id(&envelope.routes[0].parcels[0], &network),
         kind: kind.number(),
-        role: role::HOME,
+        role: if kind == ReceiptKind::Accepted { role::ORIGIN } else { role::HOME },
         copies: 1,
         until: envelope.deadline,
         devices: None,
@@ -240,10 +300,10 @@ fn receipt_for(envelope: &Envelope, kind: ReceiptKind, key: &SigningKey) -> Rece
     let root = ReceiptRoot {
         version: 1,
         flags: 0,
-        node: postroad_proto::ids::NodeId(key.verifying_key().to_bytes()),
-        generation: 1,
+        node: NodeId(key.verifying_key().to_bytes()),
+        generation,
         run: [1; 8],
-        commit: 1,
+        commit,
         at: NOW + 1,
         merkle_root: merkle::root(&[item.leaf().unwrap()]),
     };
@@ -261,4 +321,18 @@ fn friends() -> (Person, Person) {
 fn only(mut offers: Vec<Offer>) -> Offer {
     assert_eq!(offers.len(), 1);
     offers.remove(0)
+}
+
+/// A refusal at once, as its code stands in the table.
+fn refusal(by: NodeId, code: ErrorCode) -> Refusal<'static> {
+    Refusal {
+        by,
+        code,
+        retriable: code.retriable(),
+        retry_after: 0,
+        detail: "",
+        record: None,
+        records: None,
+        is_late: false,
+    }
 }

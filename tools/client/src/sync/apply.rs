@@ -1,24 +1,26 @@
 //! Frames that came, taken in one transaction; what promises something (the ack) goes out after it.
 
-use postroad_proto::frame::{Accepted, Frame, Notice, Refused, Waiting};
+use postroad_proto::frame::{Accepted, Done, Frame, Notice, Refused};
 use postroad_proto::ids::{Millis, NodeId};
 use postroad_proto::receipt::{Receipt, split};
 use rusqlite::{OptionalExtension, Transaction, params};
 
-use super::{Online, unexpected};
+use super::{Online, keys, unexpected};
 use crate::client::Client;
 use crate::clock;
+use crate::contacts::{self, Contact};
 use crate::db::{int, part};
 use crate::error::{ConnectionError, Result};
 use crate::events;
 use crate::identity::Identity;
-use crate::messages;
 use crate::outbox::{self, Refusal};
+use crate::quotes;
 use crate::receive;
 use crate::vault::Vault;
 
 impl Client {
-    /// Takes all frames that have come. How many of them were mailbox items.
+    /// Takes all frames that have come. How many of them may have made new work: mailbox items,
+    /// answers about contacts, news of nodes.
     pub(super) async fn apply(&mut self) -> Result<usize> {
         let Some(online) = self.online.as_mut() else { return Err(ConnectionError::Closed.into()) };
         let frames = online.take()?;
@@ -27,12 +29,12 @@ impl Client {
         }
         let now = clock::now();
         let vault = &self.vault;
-        let items = self.db.write(|tx| Batch::new(tx, vault, online, now)?.run(frames))?;
+        let (items, news) = self.db.write(|tx| Batch::new(tx, vault, online, now)?.run(frames))?;
         let count = items.len();
         if count > 0 {
             online.ack(items).await?;
         }
-        Ok(count)
+        Ok(count + news)
     }
 }
 
@@ -45,6 +47,8 @@ struct Batch<'a> {
     now: Millis,
     /// Mailbox items that are in the database afterwards.
     items: Vec<u64>,
+    /// What else there was to learn from.
+    news: usize,
 }
 
 impl<'a> Batch<'a> {
@@ -55,10 +59,10 @@ impl<'a> Batch<'a> {
         now: Millis,
     ) -> Result<Self> {
         let own = Identity::load(tx, vault)?;
-        Ok(Self { tx, vault, own, online, now, items: Vec::new() })
+        Ok(Self { tx, vault, own, online, now, items: Vec::new(), news: 0 })
     }
 
-    fn run(mut self, frames: Vec<Frame>) -> Result<Vec<u64>> {
+    fn run(mut self, frames: Vec<Frame>) -> Result<(Vec<u64>, usize)> {
         for frame in frames {
             let tx = self.tx;
             // Whatever is wrong with one item, those behind it are taken, and it is acked: offered
@@ -71,7 +75,7 @@ impl<'a> Batch<'a> {
         if highest > self.own.cursor && self.online.generation() == self.own.generation {
             self.tx.execute("UPDATE identity SET cursor = ?1", [int(highest)])?;
         }
-        Ok(self.items)
+        Ok((self.items, self.news))
     }
 
     fn frame(&mut self, frame: Frame) -> Result<()> {
@@ -84,6 +88,7 @@ impl<'a> Batch<'a> {
                 }
                 Ok(())
             }
+            Frame::Notice(notice) if notice.seq == 0 => self.news_of_node(&notice),
             Frame::Notice(notice) => {
                 let is_new = self.is_new(notice.seq);
                 self.items.push(notice.seq);
@@ -91,7 +96,7 @@ impl<'a> Batch<'a> {
             }
             Frame::Accepted(accepted) => self.accepted(&accepted),
             Frame::Refused(refused) => self.refused(&refused),
-            Frame::Waiting(waiting) => self.waiting(&waiting),
+            Frame::Done(done) => self.done(&done),
             other => {
                 unexpected(&other, &self.online.node());
                 Ok(())
@@ -112,12 +117,15 @@ impl<'a> Batch<'a> {
             && let Some(row) = row_of(self.tx, &late.parcel.0)?
         {
             let refusal = Refusal {
-                by: self.online.node(),
+                by: late.node,
                 code: late.code,
-                retriable: late.code.retriable(),
-                retry_after: late.retry_after,
-                detail: "refused after it was accepted",
-                records: None,
+                // Our home has tried for as long as it made sense.
+                retriable: false,
+                retry_after: 0,
+                detail: &late.detail,
+                record: late.record.as_ref(),
+                records: late.records.as_ref(),
+                is_late: true,
             };
             outbox::refuse(self.tx, &self.own, row, &refusal, self.now)?;
         }
@@ -152,17 +160,48 @@ impl<'a> Batch<'a> {
             retriable: refused.retriable,
             retry_after: refused.retry_after,
             detail: &refused.detail,
+            record: None,
             records: refused.records.as_ref(),
+            is_late: false,
         };
         outbox::refuse(self.tx, &self.own, row, &refusal, self.now)
     }
 
-    fn waiting(&mut self, waiting: &Waiting) -> Result<()> {
-        match row_of(self.tx, &waiting.parcel.0)? {
-            Some(row) => messages::set_reason(self.tx, row, &waiting.reason),
-            None => Ok(()),
-        }
+    /// What is no mailbox item: neither counted nor acked.
+    fn news_of_node(&mut self, notice: &Notice) -> Result<()> {
+        let Some((node, generation)) = notice.generation else { return Ok(()) };
+        self.news += usize::from(new_generation(self.tx, &self.own, &node, generation, self.now)?);
+        Ok(())
     }
+
+    fn done(&mut self, done: &Done) -> Result<()> {
+        let Some(question) = self.online.asked(done.request) else {
+            tracing::debug!(request = done.request, "an answer that nobody waits for");
+            return Ok(());
+        };
+        self.news += 1;
+        keys::answered(self.tx, &self.own, &question, done, self.now)
+    }
+}
+
+/// A node began a new generation, as the home says: what it had taken may be lost, so it is offered
+/// again. Whether that was news. Of its own generation the home speaks in its welcome.
+pub(crate) fn new_generation(
+    tx: &Transaction<'_>,
+    own: &Identity,
+    node: &NodeId,
+    generation: u64,
+    now: Millis,
+) -> Result<bool> {
+    let is_known = |contact: &Contact| contact.home.node == *node;
+    if *node == own.home.node || !contacts::all(tx)?.iter().any(is_known) {
+        return Ok(false);
+    }
+    let is_news = quotes::told(tx, node, generation, now)?;
+    if is_news {
+        outbox::reoffer_node(tx, node)?;
+    }
+    Ok(is_news)
 }
 
 fn row_of(tx: &Transaction<'_>, parcel: &[u8; 16]) -> Result<Option<i64>> {

@@ -8,6 +8,8 @@ use postroad_proto::frame::{
 };
 use postroad_proto::ids::{Hash, Millis, NodeId};
 use postroad_proto::limits::MAX_LIST;
+use postroad_proto::record::{AccountRecord, AccountRecordOrder};
+use postroad_proto::signed::Signed;
 use postroad_proto::token::{InviteCode, InviteEntry, TokenEntry};
 use rusqlite::{Transaction, params};
 use serde_bytes::ByteArray;
@@ -65,6 +67,22 @@ impl Client {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// Gives the home our record again when it holds an older one: it was set back.
+    pub(super) async fn restore_record(
+        &mut self,
+        held: Option<&Signed<AccountRecord>>,
+    ) -> Result<()> {
+        let own = self.identity()?;
+        let Some(held) = held.and_then(|held| held.open(&own.network).ok()) else { return Ok(()) };
+        let record = own.record.open(&own.network)?;
+        if held.account != own.account || held.compare(&record) != AccountRecordOrder::Newer {
+            return Ok(());
+        }
+        let (record, devices) = (Some(own.record.clone()), Some(own.devices.clone()));
+        let put = |request| RecordsPut { request, record, devices }.into();
+        self.tell("the account record that it has lost", put).await.map(drop)
     }
 
     /// Gives the home a record that was renewed.
@@ -179,7 +197,15 @@ impl Client {
             let token = |c: Contact| (c.account, c.given_token(&own).hash(), c.given_label(&own));
             Ok(fresh.map(token).collect::<Vec<_>>())
         })?;
-        for chunk in fresh.chunks(MAX_LIST) {
+        let due = self.db.read(|tx| {
+            Ok(tx.query_row("SELECT tokens_due FROM identity", [], |row| row.get::<_, bool>(0))?)
+        })?;
+        // A home that was set back waits to hear that these are all, be it none.
+        let chunks: Vec<&[_]> = match fresh.is_empty() && due {
+            true => vec![&[]],
+            false => fresh.chunks(MAX_LIST).collect(),
+        };
+        for chunk in chunks {
             let tokens = chunk
                 .iter()
                 .map(|(_, hash, label)| TokenEntry {
@@ -201,6 +227,7 @@ impl Client {
                             [account.0],
                         )?;
                     }
+                    tx.execute("UPDATE identity SET tokens_due = 0", [])?;
                     Ok(())
                 })?;
             }

@@ -1,211 +1,361 @@
-//! Getting what it takes to write to a contact: redeeming an invite, claiming prekeys.
+//! Getting what it takes to write to a contact: redeeming an invite, claiming prekeys, newer records.
+//!
+//! The home asks other nodes for us, which may take long or come to nothing. So the questions are all
+//! asked at once, and each answer is taken when it comes.
 
 use std::time::Duration;
 
+use postroad_proto::codec;
 use postroad_proto::error::ErrorCode;
-use postroad_proto::frame::{Claimed, PrekeysClaim, Records, RecordsGet, TokensRedeem};
-use postroad_proto::ids::{AccountId, Millis, NodeId};
+use postroad_proto::frame::{
+    Claimed, Done, Frame, PrekeysClaim, Records, RecordsGet, TokensRedeem,
+};
+use postroad_proto::ids::{AccountId, DeviceNumber, Millis, NodeId};
+use postroad_proto::limits::MAX_FRAME;
 use postroad_proto::network::Network;
 use postroad_proto::prekey::ClaimedPrekey;
-use postroad_proto::record::{Device, DeviceList, Handle};
-use postroad_proto::token::Proof;
+use postroad_proto::record::{AccountRecord, Device, DeviceList, Handle};
+use postroad_proto::signed::{Signable, Signed};
+use postroad_proto::token::{DeliveryToken, InviteCode, Proof};
 use rusqlite::{Transaction, params};
+use serde::de::DeserializeOwned;
 
-use super::{is_retriable, refusal};
 use crate::client::Client;
 use crate::clock;
 use crate::connection::retry_at;
-use crate::contacts::{self, Contact, Phase, Verified};
-use crate::db::int;
+use crate::contacts::{self, Contact, News, Phase, Verified};
+use crate::db::{int, part};
 use crate::e2e::store;
 use crate::error::{ConnectionError, Error, Result};
 use crate::events::{self, Event};
+use crate::identity::Identity;
 use crate::vault::Vault;
 
 /// Fallback keys are replaced every week and the one before is kept: a fetched prekey that was not
 /// used for longer than this may no longer open anything.
 const PREKEY_AGE: Duration = Duration::from_secs(3 * 86_400);
+/// How long a command waits for the answer, and for that of a node that failed the last time. What
+/// comes later is taken by whoever has the connection then.
+const PATIENCE: Duration = Duration::from_millis(2500);
+const LITTLE_PATIENCE: Duration = Duration::from_secs(1);
+/// When to ask again for what did not hold.
+const DISTRUSTED: Millis = 90_000;
+
+/// Something that a node is asked about a contact.
+#[derive(Debug, Clone)]
+pub(crate) struct Question {
+    /// Whom it is about.
+    pub(crate) contact: AccountId,
+    /// Who knows.
+    pub(crate) node: NodeId,
+    /// How long a command waits for the answer.
+    pub(crate) patience: Duration,
+    pub(crate) wish: Wish,
+}
+
+/// What is wanted.
+#[derive(Debug, Clone)]
+pub(crate) enum Wish {
+    /// The link's invite turned into this token, and the contact's records.
+    Redeem { invite: InviteCode, token: DeliveryToken },
+    /// A newer device list.
+    Records { token: DeliveryToken },
+    /// Records and fallback keys of somebody who was found by handle.
+    Stranger { handle: Handle },
+    /// A prekey of each of these devices.
+    Claim { token: DeliveryToken, devices: Vec<DeviceNumber> },
+}
+
+impl Question {
+    /// As it is asked.
+    pub(crate) fn frame(&self, request: u64) -> Frame {
+        let (node, account) = (self.node, self.contact);
+        match &self.wish {
+            Wish::Redeem { invite, token } => {
+                let (invite, token) = (invite.clone(), token.hash());
+                TokensRedeem { request, node, account, invite, token }.into()
+            }
+            Wish::Records { token } => {
+                let proof = Proof { token: Some(token.clone()), ..Proof::default() };
+                RecordsGet { request, node, account: Some(account), handle: None, proof }.into()
+            }
+            Wish::Stranger { handle } => by_handle(request, node, handle),
+            Wish::Claim { token, devices } => {
+                let proof = Proof { token: Some(token.clone()), ..Proof::default() };
+                PrekeysClaim { request, node, account, devices: devices.clone(), proof }.into()
+            }
+        }
+    }
+
+    /// The token that it was asked with, which may not be the contact's any more.
+    fn token(&self) -> Option<&DeliveryToken> {
+        match &self.wish {
+            Wish::Redeem { token, .. } | Wish::Records { token } | Wish::Claim { token, .. } => {
+                Some(token)
+            }
+            Wish::Stranger { .. } => None,
+        }
+    }
+}
+
+fn by_handle(request: u64, node: NodeId, handle: &Handle) -> Frame {
+    let proof = Proof { handle: Some(handle.clone()), ..Proof::default() };
+    RecordsGet { request, node, account: None, handle: Some(handle.clone()), proof }.into()
+}
 
 impl Client {
-    /// Fetches what is missing for the contacts that mail waits for, and redeems new links.
-    pub(super) async fn fetch_keys(&mut self) -> Result<()> {
-        for contact in self.due(|contact| contact.phase == Phase::Linked)? {
-            if contact.error.is_none() {
-                self.redeem(&contact).await?;
+    /// Asks for what is missing for the contacts that mail waits for, and redeems new links.
+    pub(crate) async fn fetch_keys(&mut self) -> Result<()> {
+        let vault = &self.vault;
+        let now = clock::now();
+        let questions = self.db.read(|tx| {
+            let network = Identity::load(tx, vault)?.network;
+            let mut questions = Vec::new();
+            for contact in contacts::all(tx)? {
+                if !contact.blocked && contact.next_try <= now {
+                    questions.extend(question(tx, vault, &network, &contact)?);
+                }
             }
-        }
-        for contact in self.due(|contact| contact.phase == Phase::Stranger)? {
-            self.refresh_stranger(&contact).await?;
-        }
-        // Read again: a link that was just redeemed makes a contact who can be written to.
-        for contact in self.due(Contact::is_ready)? {
-            self.claim(&contact).await?;
+            Ok(questions)
+        })?;
+        let Some(online) = self.online.as_mut() else { return Err(ConnectionError::Closed.into()) };
+        for question in questions {
+            if online.may_ask(&question.contact) {
+                online.question(question).await?;
+            }
         }
         Ok(())
-    }
-
-    fn due(&mut self, wanted: impl Fn(&Contact) -> bool) -> Result<Vec<Contact>> {
-        let now = clock::now();
-        let all = self.db.read(contacts::all)?;
-        Ok(all.into_iter().filter(|c| !c.blocked && c.next_try <= now && wanted(c)).collect())
-    }
-
-    /// Turns the invite in a contact's link into a token, and gets their records.
-    pub(crate) async fn redeem(&mut self, contact: &Contact) -> Result<bool> {
-        let (Some(invite), Some(token)) = (&contact.invite, &contact.token) else {
-            return Ok(false);
-        };
-        let Some(online) = self.online.as_mut() else { return Err(ConnectionError::Closed.into()) };
-        let (node, account) = (contact.home.node, contact.account);
-        let redeem = |request| {
-            let (invite, token) = (invite.clone(), token.hash());
-            TokensRedeem { request, node, account, invite, token }.into()
-        };
-        let answer: Result<Option<Records>> = online.ask("the contact's link", redeem).await;
-        let records = match answer {
-            Ok(Some(records)) => records,
-            Ok(None) => {
-                return Err(ConnectionError::Protocol("a redeemed link without records".into()))?;
-            }
-            Err(error) => return self.failed(contact, error).map(|()| false),
-        };
-        let now = clock::now();
-        let network = self.identity()?.network;
-        let checked = Verified::check(
-            &account,
-            &network,
-            &records.record,
-            &records.devices,
-            records.handle.as_ref(),
-        );
-        match checked {
-            Ok(verified) => self.db.write(|tx| {
-                contacts::store_records(tx, contact, &network, &verified)?;
-                contacts::store_token(tx, &account, token, contact.sends_receipts)?;
-                contacts::set_phase(tx, &account, Phase::Ready)?;
-                events::record(tx, now, &Event::Contact { account })
-            })?,
-            Err(error) => self.distrust(&account, &error)?,
-        }
-        Ok(true)
     }
 
     /// Looks a handle up at its node.
     pub(crate) async fn look_up(&mut self, node: NodeId, handle: &Handle) -> Result<Records> {
         let Some(online) = self.online.as_mut() else { return Err(ConnectionError::Closed.into()) };
-        let get = |request| {
-            let proof = Proof { handle: Some(handle.clone()), ..Proof::default() };
-            let handle = Some(handle.clone());
-            RecordsGet { request, node, account: None, handle, proof }.into()
-        };
-        let records = online.ask("to look up the handle", get).await?;
+        let get = |request| by_handle(request, node, handle);
+        let records = online.ask_others("to look up the handle", get).await?;
         let nothing = || ConnectionError::Protocol("a look-up without records".into());
         Ok(records.ok_or_else(nothing)?)
     }
 
-    /// A first text to somebody who was found by handle, but some time ago: their fallback key may
-    /// have been replaced since.
-    async fn refresh_stranger(&mut self, contact: &Contact) -> Result<()> {
-        let network = self.identity()?.network;
-        let vault = &self.vault;
-        let Some(list) = contact.device_list(&network)? else { return Ok(()) };
-        let missing = self.db.read(|tx| without_keys(tx, vault, contact, &list))?;
-        let handle = contact.handle.split('@').next().and_then(|handle| handle.parse().ok());
-        let (false, Some(handle)) = (missing.is_empty(), handle) else { return Ok(()) };
-        let records = match self.look_up(contact.home.node, &handle).await {
-            Ok(records) => records,
-            Err(error) => return self.failed(contact, error),
-        };
-        let account = &contact.account;
-        let (record, devices) = (&records.record, &records.devices);
-        match Verified::check(account, &network, record, devices, records.handle.as_ref()) {
-            Ok(verified) => self.db.write(|tx| {
-                contacts::store_records(tx, contact, &network, &verified)?;
-                let list = devices.open(&network)?;
-                keep(tx, &network, account, &list, &records.fallback, clock::now())?;
-                Ok(())
-            }),
-            Err(error) => self.distrust(account, &error),
-        }
-    }
-
-    /// Claims a prekey of each device that there is neither a session nor a prekey for.
-    async fn claim(&mut self, contact: &Contact) -> Result<()> {
-        let Some(token) = contact.token.clone() else { return Ok(()) };
-        let network = self.identity()?.network;
-        let vault = &self.vault;
-        let Some(list) = contact.device_list(&network)? else { return Ok(()) };
-        let missing = self.db.read(|tx| without_keys(tx, vault, contact, &list))?;
-        if missing.is_empty() {
+    /// Notes of which contacts nothing was heard: their nodes are slow, or away.
+    pub(super) fn note_overdue(&mut self) -> Result<()> {
+        let Some(online) = self.online.as_mut() else { return Ok(()) };
+        let overdue = online.overdue();
+        if overdue.is_empty() {
             return Ok(());
         }
-        let Some(online) = self.online.as_mut() else { return Err(ConnectionError::Closed.into()) };
-        let devices = missing.iter().map(|device| device.number).collect();
-        let claim = |request| {
-            let proof = Proof { token: Some(token), ..Proof::default() };
-            let (node, account) = (contact.home.node, contact.account);
-            PrekeysClaim { request, node, account, devices, proof }.into()
-        };
-        let claimed = match online.ask::<Claimed>("the contact's keys", claim).await {
-            Ok(claimed) => claimed.map(|claimed| claimed.prekeys).unwrap_or_default(),
-            Err(error) => return self.failed(contact, error),
-        };
-        let now = clock::now();
-        let stored =
-            self.db.write(|tx| keep(tx, &network, &contact.account, &list, &claimed, now))?;
-        if stored == 0 {
-            let none = Error::Refused {
-                what: "the contact's keys",
-                code: ErrorCode::Busy,
-                detail: "the contact's devices have no keys left there".to_owned(),
-                retry_after: 0,
-            };
-            return self.failed(contact, none);
-        }
-        Ok(())
-    }
-
-    /// Notes that a contact could not be reached: for good, or until the next try.
-    fn failed(&mut self, contact: &Contact, error: Error) -> Result<()> {
-        let Some((code, detail, retry_after)) = refusal(&error) else { return Err(error) };
-        let next = retry_at(clock::now(), contact.tries, code, retry_after);
-        let settled = !is_retriable(&error);
-        self.db
-            .write(|tx| contacts::note_failure(tx, &contact.account, code, detail, settled, next))
-    }
-
-    /// A node gave us records that do not hold: tried again later, and shown.
-    fn distrust(&mut self, account: &AccountId, error: &Error) -> Result<()> {
-        let now: Millis = clock::now();
+        let vault = &self.vault;
         self.db.write(|tx| {
-            events::problem(tx, now, "bad_record", &error.to_string())?;
-            let (code, next) = (ErrorCode::BadSignature, now + 60_000);
-            contacts::note_failure(tx, account, code, &error.to_string(), false, next)
+            let own = Identity::load(tx, vault)?;
+            for (account, node) in &overdue {
+                let Some(contact) = contacts::find(tx, account)? else { continue };
+                let name = contacts::node_name(&own, Some(&contact), node);
+                let text = format!("{name} has not answered yet");
+                let code = ErrorCode::Unroutable;
+                let next = retry_at(clock::now(), contact.tries, code, 0);
+                contacts::note_failure(tx, account, code, &text, false, next)?;
+            }
+            Ok(())
         })
     }
+}
+
+/// What is to be asked about a contact, if anything.
+fn question(
+    tx: &Transaction<'_>,
+    vault: &Vault,
+    network: &Network,
+    contact: &Contact,
+) -> Result<Option<Question>> {
+    let wish = match (contact.phase, &contact.token, &contact.invite) {
+        (Phase::Linked, Some(token), Some(invite)) if contact.error.is_none() => {
+            Some(Wish::Redeem { invite: invite.clone(), token: token.clone() })
+        }
+        (Phase::Ready, Some(token), _) if contact.stale && waits(tx, contact)? => {
+            Some(Wish::Records { token: token.clone() })
+        }
+        (Phase::Ready, Some(token), _) => {
+            let devices = without_keys(tx, vault, network, contact)?;
+            (!devices.is_empty()).then(|| Wish::Claim { token: token.clone(), devices })
+        }
+        // Somebody who was found by handle some time ago may have other devices and keys now.
+        (Phase::Stranger, ..) => {
+            let is_due = contact.stale && waits(tx, contact)?
+                || !without_keys(tx, vault, network, contact)?.is_empty();
+            let handle = contact.handle.split('@').next().and_then(|handle| handle.parse().ok());
+            handle.filter(|_| is_due).map(|handle| Wish::Stranger { handle })
+        }
+        _ => None,
+    };
+    let (account, node) = (contact.account, contact.home.node);
+    let patience = if contact.tries == 0 { PATIENCE } else { LITTLE_PATIENCE };
+    Ok(wish.map(|wish| Question { contact: account, node, patience, wish }))
+}
+
+/// Takes an answer.
+pub(crate) fn answered(
+    tx: &Transaction<'_>,
+    own: &Identity,
+    question: &Question,
+    done: &Done,
+    now: Millis,
+) -> Result<()> {
+    let Some(contact) = contacts::find(tx, &question.contact)? else { return Ok(()) };
+    // A card came meanwhile, or another link: it is asked again with what that says.
+    if question.token().is_some_and(|token| contact.token.as_ref() != Some(token)) {
+        return Ok(());
+    }
+    if let Some(code) = done.code {
+        return refused(tx, own, &contact, question, (code, done), now);
+    }
+    let taken = part(tx, || match &question.wish {
+        Wish::Redeem { token, .. } => redeemed(tx, own, &contact, token, &result(done)?, now),
+        Wish::Records { .. } => listed(tx, own, &contact, &result(done)?, now).map(drop),
+        Wish::Stranger { .. } => {
+            let records: Records = result(done)?;
+            let list = listed(tx, own, &contact, &records, now)?;
+            keep(tx, &own.network, &contact.account, &list, &records.fallback, now).map(drop)
+        }
+        Wish::Claim { .. } => claimed(tx, own, &contact, question, &result(done)?, now),
+    })?;
+    match taken {
+        Ok(()) => Ok(()),
+        Err(error) => distrust(tx, &contact.account, &error, now),
+    }
+}
+
+fn result<T: DeserializeOwned>(done: &Done) -> Result<T> {
+    let wrong = |why: &str| Error::untrusted("the answer of the contact's node", why);
+    let bytes = done.result.as_ref().ok_or_else(|| wrong("it is empty"))?;
+    codec::decode(bytes, MAX_FRAME).map_err(|error| wrong(&error.to_string()))
+}
+
+fn redeemed(
+    tx: &Transaction<'_>,
+    own: &Identity,
+    contact: &Contact,
+    token: &DeliveryToken,
+    records: &Records,
+    now: Millis,
+) -> Result<()> {
+    // A card may have come first.
+    if contact.phase != Phase::Linked {
+        return Ok(());
+    }
+    listed(tx, own, contact, records, now)?;
+    contacts::store_token(tx, &contact.account, token, contact.sends_receipts)?;
+    contacts::set_phase(tx, &contact.account, Phase::Ready)?;
+    events::record(tx, now, &Event::Contact { account: contact.account })
+}
+
+/// Stores a contact's records; their device list.
+fn listed(
+    tx: &Transaction<'_>,
+    own: &Identity,
+    contact: &Contact,
+    records: &Records,
+    now: Millis,
+) -> Result<DeviceList> {
+    let (record, devices, handle) = (&records.record, &records.devices, records.handle.as_ref());
+    let verified = Verified::check(&contact.account, &own.network, record, devices, handle)?;
+    if contacts::store_records(tx, own, contact, &verified, now)? == News::Older {
+        let why = "they are older than what is known already";
+        return Err(Error::untrusted("a contact's records", why));
+    }
+    tx.execute(
+        "UPDATE contact SET tries = 0, next_try = 0, error_detail = '' WHERE account = ?1",
+        [contact.account.0],
+    )?;
+    Ok(devices.open(&own.network)?)
+}
+
+fn claimed(
+    tx: &Transaction<'_>,
+    own: &Identity,
+    contact: &Contact,
+    question: &Question,
+    claimed: &Claimed,
+    now: Millis,
+) -> Result<()> {
+    let Some(list) = contact.device_list(&own.network)? else { return Ok(()) };
+    if keep(tx, &own.network, &contact.account, &list, &claimed.prekeys, now)? > 0 {
+        return Ok(());
+    }
+    let name = contacts::node_name(own, Some(contact), &question.node);
+    let text = format!("the contact's devices have no keys left at {name}");
+    let next = retry_at(now, contact.tries, ErrorCode::Busy, 0);
+    contacts::note_failure(tx, &contact.account, ErrorCode::Busy, &text, false, next)
+}
+
+/// Notes that a contact could not be reached: for good, or until the next try.
+fn refused(
+    tx: &Transaction<'_>,
+    own: &Identity,
+    contact: &Contact,
+    question: &Question,
+    (code, done): (ErrorCode, &Done),
+    now: Millis,
+) -> Result<()> {
+    let account = &contact.account;
+    let mut settled = !code.retriable();
+    if code == ErrorCode::Moved {
+        let limit = AccountRecord::LIMIT + 128;
+        let record: Option<Signed<AccountRecord>> =
+            done.result.as_ref().and_then(|bytes| codec::decode(bytes, limit).ok());
+        if let Some(record) = record {
+            match part(tx, || contacts::store_moved(tx, own, contact, &record, now))? {
+                // The new home is asked at once.
+                Ok(News::Newer) => return Ok(()),
+                Ok(News::Held | News::Older) => settled = false,
+                Err(error) => return distrust(tx, account, &error, now),
+            }
+        }
+    }
+    let name = contacts::node_name(own, Some(contact), &question.node);
+    // What the home says of another node names it. What that says of itself need not.
+    let names_it = question.node == own.home.node
+        || done.detail.contains(&name)
+        || done.detail.contains(&question.node.to_string());
+    let detail = if names_it { done.detail.clone() } else { format!("{name}: {}", done.detail) };
+    let next = retry_at(now, contact.tries, code, done.retry_after);
+    contacts::note_failure(tx, account, code, &detail, settled, next)
+}
+
+/// A node gave us records that do not hold: tried again later, and shown.
+fn distrust(tx: &Transaction<'_>, account: &AccountId, error: &Error, now: Millis) -> Result<()> {
+    events::problem(tx, now, "bad_record", &error.to_string())?;
+    let (code, next) = (ErrorCode::BadSignature, now + DISTRUSTED);
+    contacts::note_failure(tx, account, code, &error.to_string(), false, next)
+}
+
+/// Whether mail waits for a contact's keys.
+fn waits(tx: &Transaction<'_>, contact: &Contact) -> Result<bool> {
+    let mut query = tx.prepare_cached(
+        "SELECT EXISTS (SELECT 1 FROM outbox WHERE contact = ?1 AND envelope IS NULL)",
+    )?;
+    Ok(query.query_row([contact.account.0], |row| row.get(0))?)
 }
 
 /// Devices of a contact that mail waits for and that cannot be sealed to yet.
 fn without_keys(
     tx: &Transaction<'_>,
     vault: &Vault,
+    network: &Network,
     contact: &Contact,
-    list: &DeviceList,
-) -> Result<Vec<Device>> {
-    let waits: bool = tx
-        .prepare_cached(
-            "SELECT EXISTS (SELECT 1 FROM outbox WHERE contact = ?1 AND envelope IS NULL)",
-        )?
-        .query_row([contact.account.0], |row| row.get(0))?;
+) -> Result<Vec<DeviceNumber>> {
+    if !waits(tx, contact)? {
+        return Ok(Vec::new());
+    }
+    let devices: Vec<Device> =
+        contact.device_list(network)?.map(|list| list.devices).unwrap_or_default();
     let oldest = clock::now().saturating_sub(PREKEY_AGE.as_millis() as Millis);
     let mut missing = Vec::new();
-    for device in list.devices.iter().filter(|_| waits) {
+    for device in devices {
         let address = (contact.account, device.number);
         let has_prekey = tx
             .prepare_cached("SELECT 1 FROM prekey WHERE account = ?1 AND device = ?2 AND at > ?3")?
             .exists(params![contact.account.0, device.number, int(oldest)])?;
         if !has_prekey && store::load_sessions(tx, vault, address)?.is_empty() {
-            missing.push(device.clone());
+            missing.push(device.number);
         }
     }
     Ok(missing)
@@ -221,7 +371,8 @@ pub(crate) fn keep(
     now: Millis,
 ) -> Result<usize> {
     let mut kept = 0;
-    for ClaimedPrekey { device, prekey } in claimed {
+    // One of each device is all that is of use.
+    for ClaimedPrekey { device, prekey } in claimed.iter().take(list.devices.len()) {
         let Some(listed) = list.device(*device) else { continue };
         if let Err(error) = prekey.verify(*account, *device, &listed.olm_signing, network) {
             let text = format!("a prekey of {account}/{device} does not hold: {error}");
@@ -233,8 +384,10 @@ pub(crate) fn keep(
         kept += 1;
     }
     if kept > 0 {
-        tx.prepare_cached("UPDATE contact SET tries = 0, next_try = 0 WHERE account = ?1")?
-            .execute([account.0])?;
+        tx.prepare_cached(
+            "UPDATE contact SET tries = 0, next_try = 0, error_detail = '' WHERE account = ?1",
+        )?
+        .execute([account.0])?;
     }
     Ok(kept)
 }

@@ -3,20 +3,24 @@
 
 mod apply;
 mod chores;
-mod keys;
+pub(crate) mod keys;
 mod online;
 
 use std::time::Duration;
 
-use postroad_proto::error::ErrorCode;
-use postroad_proto::frame::{Frame, Register, Registered};
-use postroad_proto::ids::NodeId;
+use postroad_proto::frame::{Frame, Register, Registered, Welcome};
+use postroad_proto::ids::{NodeId, ParcelId};
+use postroad_proto::receipt::ReceiptRoot;
+use postroad_proto::record::NodeRecord;
 use postroad_proto::signed::Signed;
 use rusqlite::{Transaction, params};
 use tokio::time::{Instant, sleep};
 
+#[cfg(test)]
+pub(crate) use apply::new_generation;
 pub(crate) use keys::keep as keep_prekeys;
 pub(crate) use online::Online;
+use online::{As, Awaited};
 
 use crate::client::Client;
 use crate::clock;
@@ -24,9 +28,11 @@ use crate::db::int;
 use crate::error::{ConnectionError, Error, Result};
 use crate::identity::Identity;
 use crate::outbox;
+use crate::quotes;
 use crate::receipts;
 use crate::receive;
 use crate::settings;
+use crate::waiting;
 
 /// How long a command waits for the process that has the connection, and how often it looks.
 const BY_OWNER: Duration = Duration::from_secs(4);
@@ -37,6 +43,16 @@ const CONNECT: Duration = Duration::from_millis(2000);
 const WINDOW: usize = 64;
 /// Rounds of seal, send and take that one sync makes: each answer may make new work.
 const ROUNDS: usize = 6;
+
+/// What a round of work waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Waits {
+    /// The home's answers, and for a while those of nodes that it asks: nobody may be there to take
+    /// them later.
+    ForOthers,
+    /// The home's answers only: this process takes the others when they come.
+    ForHome,
+}
 
 /// How a sync went.
 #[derive(Debug)]
@@ -67,7 +83,11 @@ impl Client {
             return Ok(Synced::Shared);
         }
         let result = match self.connect().await {
-            Ok(()) => self.work().await,
+            Ok(()) => self.work(Waits::ForOthers).await,
+            Err(error) => Err(error),
+        };
+        let result = match result {
+            Ok(()) => self.locate().await,
             Err(error) => Err(error),
         };
         match result {
@@ -138,30 +158,71 @@ impl Client {
         // Twice: a home that was rolled back numbers its items anew, from a new hello on.
         for _ in 0..2 {
             let own = self.identity()?;
-            let quotes = self.db.read(online::quotes)?;
-            let (mut online, node, welcome) = Online::open(&own, quotes, CONNECT).await?;
-            let generation = welcome.generation;
-            let same = self.db.write(|tx| {
-                let mut own = Identity::load(tx, &self.vault)?;
-                own.learn_home(tx, &node.name, &node.client)?;
-                tx.execute(
-                    "UPDATE identity SET max_deadline = ?1 WHERE max_deadline <> ?1",
-                    [i64::try_from(welcome.limits.max_deadline).unwrap_or(i64::MAX)],
-                )?;
-                outbox::retry_soon(tx, clock::now())?;
-                take_generation(tx, &own, generation)
-            })?;
-            if !same {
+            let quotes = self.db.read(|tx| quotes::for_hello(tx, &own.home.node))?;
+            let opened = match Online::open(&own, As::Device, quotes.clone(), CONNECT).await {
+                Err(Error::NoAccount) => {
+                    let (online, welcome) = self.register_again(&own, quotes).await?;
+                    return self.begin(online, &welcome).await;
+                }
+                opened => opened,
+            };
+            let (mut online, node, welcome) = opened?;
+            if !self.greeted(&node, &welcome)? {
                 continue;
             }
             if !own.registered {
                 self.register(&mut online, &own).await?;
             }
-            self.online = Some(online);
-            self.chores(welcome.one_time_keys).await?;
-            return self.drain().await;
+            return self.begin(online, &welcome).await;
         }
         Err(ConnectionError::Protocol("the node changes its generation with every hello".into()))?
+    }
+
+    /// Learns from a welcome. False when the home is in another generation than it was.
+    fn greeted(&mut self, node: &NodeRecord, welcome: &Welcome) -> Result<bool> {
+        self.db.write(|tx| {
+            let mut own = Identity::load(tx, &self.vault)?;
+            own.learn_home(tx, &node.name, &node.client)?;
+            tx.execute(
+                "UPDATE identity SET max_deadline = ?1 WHERE max_deadline <> ?1",
+                [int(welcome.limits.max_deadline)],
+            )?;
+            outbox::retry_soon(tx, clock::now())?;
+            take_generation(tx, &own, welcome.generation)
+        })
+    }
+
+    /// Gives the home what it needs, and takes what it has.
+    async fn begin(&mut self, online: Online, welcome: &Welcome) -> Result<()> {
+        self.online = Some(online);
+        self.restore_record(welcome.record.as_ref()).await?;
+        self.chores(welcome.one_time_keys).await?;
+        self.drain().await
+    }
+
+    /// The home does not know this account though it made it: it was set back to before that. The
+    /// handle that it signed proves it, once the home knows as well that it was set back; else the
+    /// invite may serve again.
+    async fn register_again(
+        &mut self,
+        own: &Identity,
+        quotes: Vec<Signed<ReceiptRoot>>,
+    ) -> Result<(Online, Welcome)> {
+        let (mut online, node, welcome) = Online::open(own, As::Stranger, quotes, CONNECT).await?;
+        let is_new = welcome.generation != own.generation;
+        // Without either, a node that is open to all would bring back whom its operator has deleted.
+        if !is_new && own.join_code.is_none() {
+            return Err(Error::NoAccount);
+        }
+        match self.register(&mut online, own).await {
+            Err(Error::Refused { code, .. }) if !code.retriable() => Err(Error::NoAccount),
+            Err(error) => Err(error),
+            Ok(()) => {
+                self.greeted(&node, &welcome)?;
+                self.db.write(|tx| give_again(tx, welcome.generation))?;
+                Ok((online, welcome))
+            }
+        }
     }
 
     async fn register(&mut self, online: &mut Online, own: &Identity) -> Result<()> {
@@ -173,6 +234,8 @@ impl Client {
                     handle: own.handle_wanted.clone(),
                     record: own.record.clone(),
                     devices: own.devices.clone(),
+                    // In place of an invite, at a node that has lost the account.
+                    proof: own.handle.clone(),
                 }
                 .into()
             })
@@ -191,13 +254,13 @@ impl Client {
     }
 
     /// Gives what the home needs, seals what can be sealed and sends it, until nothing is left.
-    pub(crate) async fn work(&mut self) -> Result<()> {
+    pub(crate) async fn work(&mut self, waits: Waits) -> Result<()> {
         let mut told = false;
         for _ in 0..ROUNDS {
             self.register_tokens().await?;
             self.fetch_keys().await?;
             let sealed = self.seal()?;
-            let came = self.flush().await?;
+            let came = self.flush(waits).await?;
             // What the home did not take just now, it does not take in the next round either.
             if sealed == 0 && came == 0 && (told || !self.has_chores()?) {
                 break;
@@ -221,8 +284,9 @@ impl Client {
         })
     }
 
-    /// Offers what is due and waits until the home has answered for each. How much mail came in.
-    async fn flush(&mut self) -> Result<usize> {
+    /// Offers what is due and waits until the home has answered for each. How much came in that may
+    /// make new work.
+    pub(crate) async fn flush(&mut self, waits: Waits) -> Result<usize> {
         let mut came = 0;
         loop {
             let Some(online) = self.online.as_mut() else {
@@ -232,13 +296,51 @@ impl Client {
             let room = WINDOW.saturating_sub(in_flight.len());
             let now = clock::now();
             let offers = self.db.read(|tx| outbox::offers(tx, &in_flight, room, now))?;
-            online.offer(offers).await?;
-            if online.in_flight().is_empty() {
-                return Ok(came);
+            if outbox::has_new_tokens(&offers) {
+                self.db.write(|tx| outbox::note_tokens(tx, &offers))?;
             }
-            online.wait().await?;
+            online.offer(offers).await?;
+            match online.awaited() {
+                Awaited::Home => online.wait().await?,
+                Awaited::Others(until) if waits == Waits::ForOthers => {
+                    if !online.wait_until(until).await? {
+                        self.note_overdue()?;
+                        return Ok(came);
+                    }
+                    came += self.apply().await?;
+                    // What was answered goes out while the others are still waited for.
+                    self.fetch_keys().await?;
+                    self.seal()?;
+                    continue;
+                }
+                Awaited::Others(_) | Awaited::Nobody => {
+                    self.note_overdue()?;
+                    return Ok(came);
+                }
+            }
             came += self.apply().await?;
         }
+    }
+
+    /// Asks the home where that waits which it has accepted.
+    pub(crate) async fn locate(&mut self) -> Result<()> {
+        let asked = self.db.read(waiting::to_locate)?;
+        let Some(online) = self.online.as_mut().filter(|_| !asked.is_empty()) else {
+            return Ok(());
+        };
+        let parcels: Vec<ParcelId> = asked.iter().map(|(_, parcel)| *parcel).collect();
+        let answers = match online.locate(&parcels).await {
+            Ok(answers) => answers,
+            // It stays with what was known.
+            Err(Error::Refused { .. }) => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        let now = clock::now();
+        if self.db.read(|tx| waiting::is_news(tx, &asked, &answers, now))? {
+            self.db.write(|tx| waiting::store(tx, &asked, &answers, now))?;
+        }
+        // What came meanwhile may be the very receipts.
+        self.apply().await.map(drop)
     }
 
     /// Takes all that the mailbox holds: a ping is answered behind what the credit let through.
@@ -279,16 +381,21 @@ fn take_generation(tx: &Transaction<'_>, own: &Identity, generation: u64) -> Res
     if own.generation == generation {
         return Ok(true);
     }
+    give_again(tx, generation)?;
+    // The first one that we ever see is not a change.
+    Ok(own.generation == 0 && own.cursor == 0)
+}
+
+/// The home has lost what we gave it: all of it is given again.
+fn give_again(tx: &Transaction<'_>, generation: u64) -> Result<()> {
     tx.execute(
-        "UPDATE identity SET generation = ?1, cursor = 0, fallback_at = 0",
+        "UPDATE identity SET generation = ?1, cursor = 0, fallback_at = 0, tokens_due = 1",
         params![int(generation)],
     )?;
     tx.execute("UPDATE contact SET token_registered = 0", [])?;
     tx.execute("UPDATE invite SET registered = 0", [])?;
     tx.execute("UPDATE setting SET dirty = 1 WHERE key = ?1", [settings::LOOKUPS])?;
-    outbox::reoffer_all(tx)?;
-    // The first one that we ever see is not a change.
-    Ok(own.generation == 0 && own.cursor == 0)
+    outbox::reoffer_all(tx)
 }
 
 fn check_handle(
@@ -300,19 +407,6 @@ fn check_handle(
         return Ok(());
     }
     Err(Error::untrusted("the handle that the node gave", "it is another account's"))
-}
-
-/// Whether a refusal is worth asking again later.
-pub(crate) fn is_retriable(error: &Error) -> bool {
-    matches!(error, Error::Refused { code, .. } if code.retriable())
-}
-
-/// What a refusal says.
-pub(crate) fn refusal(error: &Error) -> Option<(ErrorCode, &str, u64)> {
-    match error {
-        Error::Refused { code, detail, retry_after, .. } => Some((*code, detail, *retry_after)),
-        _ => None,
-    }
 }
 
 /// The generation's frames that are for the log only.

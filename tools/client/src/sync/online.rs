@@ -2,30 +2,34 @@
 //! flight, and the credit that bounds what the node may push.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use postroad_proto::PROTOCOL_VERSIONS;
 use postroad_proto::codec;
 use postroad_proto::error::ErrorCode;
 use postroad_proto::frame::{
-    Ack, Credit, Done, Frame, Hello, NodeLimits, Ping, Quote, Send, Welcome,
+    Ack, Credit, Done, Frame, Hello, Locate, NodeLimits, Ping, Send, Waiting, Welcome,
 };
-use postroad_proto::ids::NodeId;
-use postroad_proto::limits::{MAX_FRAME, MAX_LIST, MAX_QUOTED};
+use postroad_proto::ids::{AccountId, NodeId, ParcelId};
+use postroad_proto::limits::{MAX_FRAME, MAX_LIST};
+use postroad_proto::receipt::ReceiptRoot;
 use postroad_proto::record::NodeRecord;
-use rusqlite::Transaction;
+use postroad_proto::signed::Signed;
 use serde::de::DeserializeOwned;
-use serde_bytes::ByteArray;
 use tokio::time::timeout;
 
+use super::keys::Question;
 use crate::connection::{Connection, Dial};
-use crate::db::{blob, unsigned};
 use crate::error::{ConnectionError, Error, Result};
 use crate::identity::Identity;
 use crate::outbox::Offer;
 
 /// How long an answer may take before the connection counts as dead.
 const ANSWER: Duration = Duration::from_secs(10);
+/// How long it may take when the node has to ask another one: that one's time, and a little more.
+const ANSWER_OF_OTHERS: Duration = Duration::from_secs(12);
+/// Questions about contacts that may be unanswered.
+const MAX_QUESTIONS: usize = 64;
 /// What the node may push before we say that there is more room.
 const CREDIT_MESSAGES: u64 = 64;
 const CREDIT_BYTES: u64 = 512 * 1024;
@@ -44,16 +48,53 @@ pub(crate) struct Online {
     backlog: VecDeque<Frame>,
     /// Envelopes that were not answered yet: number and row.
     in_flight: BTreeMap<u64, i64>,
+    /// Questions about contacts that were not answered yet. Nobody waits for one of them alone: a
+    /// node that is away must not hold up what others answer.
+    asked: BTreeMap<u64, Asked>,
     credit: (u64, u64),
+}
+
+struct Asked {
+    question: Question,
+    at: Instant,
+    /// It was noted that there is no answer.
+    is_overdue: bool,
+}
+
+impl Asked {
+    fn patient_until(&self) -> Instant {
+        self.at + self.question.patience
+    }
+}
+
+/// Whose answers are outstanding.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Awaited {
+    Nobody,
+    /// The home's own.
+    Home,
+    /// Other nodes' alone: worth waiting for until then.
+    Others(Instant),
+}
+
+/// Whether a device says who it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum As {
+    /// As one of its account's devices, if it is registered.
+    Device,
+    /// As somebody who is about to register: the home has lost the account.
+    Stranger,
 }
 
 impl Online {
     /// Connects to the home and says hello.
     pub(crate) async fn open(
         own: &Identity,
-        quoted: Vec<Quote>,
+        who: As,
+        quoted: Vec<Signed<ReceiptRoot>>,
         within: Duration,
     ) -> Result<(Self, NodeRecord, Welcome)> {
+        let is_device = own.registered && who == As::Device;
         let dial = Dial {
             network: &own.network,
             node: Some(&own.home.node),
@@ -70,22 +111,22 @@ impl Online {
         })?;
         let hello = Hello {
             versions: PROTOCOL_VERSIONS,
-            account: own.registered.then_some(own.account),
+            account: is_device.then_some(own.account),
             device: own.device,
-            devices: own.registered.then(|| own.devices.hash()),
+            devices: is_device.then(|| own.devices.hash()),
             cursor: own.cursor,
             quoted,
         };
         connection.send(hello).await?;
         let welcome = match timed(within.max(ANSWER / 4), connection.recv()).await? {
             Frame::Welcome(welcome) => *welcome,
-            Frame::Done(done) if own.registered && done.code == Some(ErrorCode::Denied) => {
+            Frame::Done(done) if is_device && done.code == Some(ErrorCode::Denied) => {
                 return Err(Error::NoAccount);
             }
             Frame::Done(done) => return Err(refused("this device", &done)),
             other => return Err(protocol(&other)),
         };
-        if own.registered && !welcome.registered {
+        if is_device && !welcome.registered {
             return Err(Error::NoAccount);
         }
         let online = Self {
@@ -96,6 +137,7 @@ impl Online {
             last: 0,
             backlog: VecDeque::new(),
             in_flight: BTreeMap::new(),
+            asked: BTreeMap::new(),
             credit: (0, 0),
         };
         Ok((online, record, welcome))
@@ -115,9 +157,35 @@ impl Online {
         what: &'static str,
         frame: impl FnOnce(u64) -> Frame,
     ) -> Result<Option<T>> {
-        let done = self.exchange(what, frame).await?;
-        let result = done.result.map(|bytes| codec::decode(&bytes, MAX_FRAME)).transpose();
-        Ok(result.map_err(|e| ConnectionError::Protocol(e.to_string()))?)
+        let done = self.exchange(what, ANSWER, frame, Some).await?;
+        decoded(done)
+    }
+
+    /// As [`Self::ask`], when the node has to ask another one.
+    pub(crate) async fn ask_others<T: DeserializeOwned>(
+        &mut self,
+        what: &'static str,
+        frame: impl FnOnce(u64) -> Frame,
+    ) -> Result<Option<T>> {
+        let done = self.exchange(what, ANSWER_OF_OTHERS, frame, Some).await?;
+        decoded(done)
+    }
+
+    /// Asks where parcels wait that the home has accepted.
+    pub(crate) async fn locate(&mut self, parcels: &[ParcelId]) -> Result<Vec<Waiting>> {
+        let mut found = Vec::new();
+        let take = |frame| match frame {
+            Frame::Waiting(waiting)
+                if parcels.contains(&waiting.parcel) && found.len() < parcels.len() =>
+            {
+                found.push(*waiting);
+                None
+            }
+            other => Some(other),
+        };
+        let ask = |request| Locate { request, parcels: parcels.to_vec() }.into();
+        self.exchange("where messages wait", ANSWER, ask, take).await?;
+        Ok(found)
     }
 
     /// Asks for something that has no result.
@@ -126,25 +194,72 @@ impl Online {
         what: &'static str,
         frame: impl FnOnce(u64) -> Frame,
     ) -> Result<()> {
-        self.exchange(what, frame).await.map(|_| ())
+        self.exchange(what, ANSWER, frame, Some).await.map(drop)
     }
 
+    /// Sends a request and waits for its answer. Of what comes meanwhile, that which `sift` gives
+    /// back is put aside.
     async fn exchange(
         &mut self,
         what: &'static str,
+        within: Duration,
         frame: impl FnOnce(u64) -> Frame,
+        mut sift: impl FnMut(Frame) -> Option<Frame>,
     ) -> Result<Done> {
         self.last += 1;
         let request = self.last;
         self.connection.send(frame(request)).await?;
         loop {
-            match timed(ANSWER, self.connection.recv()).await? {
+            match timed(within, self.connection.recv()).await? {
                 Frame::Done(done) if done.request == request || done.request == 0 => {
                     return if done.code.is_some() { Err(refused(what, &done)) } else { Ok(*done) };
                 }
-                other => self.backlog.push_back(other),
+                other => self.backlog.extend(sift(other)),
             }
         }
+    }
+
+    /// Asks about a contact. The answer comes with [`Self::take`], whenever it comes.
+    pub(crate) async fn question(&mut self, question: Question) -> Result<()> {
+        self.last += 1;
+        let frame = question.frame(self.last);
+        self.asked.insert(self.last, Asked { question, at: Instant::now(), is_overdue: false });
+        Ok(self.connection.send(frame).await?)
+    }
+
+    /// Whether a question about `contact` may be asked now: there is no other, and room.
+    pub(crate) fn may_ask(&self, contact: &AccountId) -> bool {
+        self.asked.len() < MAX_QUESTIONS
+            && !self.asked.values().any(|asked| asked.question.contact == *contact)
+    }
+
+    /// The question that is answered now.
+    pub(crate) fn asked(&mut self, request: u64) -> Option<Question> {
+        self.asked.remove(&request).map(|asked| asked.question)
+    }
+
+    /// Whose answers are outstanding.
+    pub(crate) fn awaited(&self) -> Awaited {
+        let at_home = |asked: &Asked| asked.question.node == self.node;
+        if !self.in_flight.is_empty() || self.asked.values().any(at_home) {
+            return Awaited::Home;
+        }
+        let ends = self.asked.values().map(Asked::patient_until);
+        ends.max().map_or(Awaited::Nobody, Awaited::Others)
+    }
+
+    /// Contacts and nodes of questions that should have been answered by now, each once. Those that
+    /// are older than any answer takes are forgotten.
+    pub(crate) fn overdue(&mut self) -> Vec<(AccountId, NodeId)> {
+        self.asked.retain(|_, asked| asked.at.elapsed() < ANSWER_OF_OTHERS);
+        let late = self.asked.values_mut();
+        let late =
+            late.filter(|asked| !asked.is_overdue && asked.patient_until() <= Instant::now());
+        late.map(|asked| {
+            asked.is_overdue = true;
+            (asked.question.contact, asked.question.node)
+        })
+        .collect()
     }
 
     /// Gives credit and waits until all that it lets through has come.
@@ -199,6 +314,12 @@ impl Online {
         Ok(())
     }
 
+    /// Waits for something to come until then. False when nothing did.
+    pub(crate) async fn wait_until(&mut self, until: Instant) -> Result<bool> {
+        let left = until.saturating_duration_since(Instant::now());
+        timeout(left, self.idle()).await.map_or(Ok(false), |came| came.map(|()| true))
+    }
+
     /// Waits until something comes. May be dropped meanwhile.
     pub(crate) async fn idle(&mut self) -> Result<()> {
         if self.backlog.is_empty() {
@@ -220,7 +341,7 @@ impl Online {
                     let header = push.header.as_ref().map_or(0, |header| header.len());
                     (1, ITEM_COST + (header + push.body.len()) as u64)
                 }
-                Frame::Notice(_) => (1, ITEM_COST),
+                Frame::Notice(notice) if notice.seq > 0 => (1, ITEM_COST),
                 _ => (0, 0),
             };
             self.credit.0 = self.credit.0.saturating_sub(items);
@@ -247,6 +368,11 @@ async fn timed<T>(
     timeout(within, work).await.map_err(|_| ConnectionError::Timeout)?
 }
 
+fn decoded<T: DeserializeOwned>(done: Done) -> Result<Option<T>> {
+    let result = done.result.map(|bytes| codec::decode(&bytes, MAX_FRAME)).transpose();
+    Ok(result.map_err(|e| ConnectionError::Protocol(e.to_string()))?)
+}
+
 fn refused(what: &'static str, done: &Done) -> Error {
     Error::Refused {
         what,
@@ -270,20 +396,6 @@ fn to_ranges(numbers: &[u64]) -> Vec<(u64, u64)> {
         }
     }
     ranges
-}
-
-/// The highest receipts held, for the hello.
-pub(crate) fn quotes(tx: &Transaction<'_>) -> Result<Vec<Quote>> {
-    let mut query = tx.prepare("SELECT * FROM quote ORDER BY commit_no DESC LIMIT ?1")?;
-    let rows = query.query_map([MAX_QUOTED as i64], |row| {
-        Ok(Quote {
-            node: NodeId(blob(row, "node")?),
-            generation: unsigned(row, "generation")?,
-            run: ByteArray::new(blob(row, "run")?),
-            commit: unsigned(row, "commit_no")?,
-        })
-    })?;
-    Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::{fmt, io, time::Duration};
 
 use postroad_cli::{CliError, Exit};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use ureq::{Agent, Body, http::Response};
+use ureq::{Agent, Body, RequestBuilder, http::Response};
 
 /// The node is on this machine: when it does not answer by then, it hangs.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -13,10 +13,12 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 const MAX_ANSWER: u64 = 64 << 20;
 
 /// A node's admin API.
+#[derive(Clone)]
 pub struct Admin {
     address: String,
     token: Option<String>,
     name: Option<String>,
+    patience: Duration,
     agent: Agent,
 }
 
@@ -34,19 +36,24 @@ impl Admin {
     pub fn new(address: String, token: Option<String>) -> Self {
         let config = Agent::config_builder()
             .timeout_connect(Some(CONNECT_TIMEOUT))
-            .timeout_global(Some(ANSWER_TIMEOUT))
             .http_status_as_error(false)
             // A proxy from the environment must never see the token.
             .proxy(None)
             .max_redirects(0)
             .build();
-        Admin { address, token, name: None, agent: config.into() }
+        Admin { address, token, name: None, patience: ANSWER_TIMEOUT, agent: config.into() }
     }
 
     /// The same, with a name for messages.
     #[must_use]
     pub fn called(self, name: &str) -> Self {
         Admin { name: Some(name.to_owned()), ..self }
+    }
+
+    /// The same, for questions that the node answers after up to this long of its own doing.
+    #[must_use]
+    pub(crate) fn patient(self, work: Duration) -> Self {
+        Admin { patience: ANSWER_TIMEOUT + work, ..self }
     }
 
     /// `host:port`.
@@ -67,11 +74,7 @@ impl Admin {
 
     /// Asks for text.
     pub fn get_text(&self, path: &str) -> Result<String, CliError> {
-        let mut request = self.agent.get(self.url(path));
-        if let Some(bearer) = self.bearer() {
-            request = request.header("Authorization", bearer);
-        }
-        self.answer(request.call())
+        self.answer(self.signed(self.agent.get(self.url(path))).call())
     }
 
     /// Sends an object.
@@ -83,21 +86,13 @@ impl Admin {
         let body = serde_json::to_string(body).map_err(|error| {
             CliError::failed("request", format!("cannot write the request: {error}"), "")
         })?;
-        let mut request =
-            self.agent.post(self.url(path)).header("Content-Type", "application/json");
-        if let Some(bearer) = self.bearer() {
-            request = request.header("Authorization", bearer);
-        }
-        self.json(&self.answer(request.send(body))?)
+        let request = self.signed(self.agent.post(self.url(path)));
+        self.json(&self.answer(request.header("Content-Type", "application/json").send(body))?)
     }
 
     /// Deletes something.
     pub fn delete(&self, path: &str) -> Result<(), CliError> {
-        let mut request = self.agent.delete(self.url(path));
-        if let Some(bearer) = self.bearer() {
-            request = request.header("Authorization", bearer);
-        }
-        self.answer(request.call()).map(drop)
+        self.answer(self.signed(self.agent.delete(self.url(path))).call()).map(drop)
     }
 
     /// Whether something at the address answers at all; needs no token.
@@ -110,8 +105,13 @@ impl Admin {
         format!("http://{}{path}", self.address)
     }
 
-    fn bearer(&self) -> Option<String> {
-        self.token.as_ref().map(|token| format!("Bearer {token}"))
+    /// With the token, and as much time as the answer may take.
+    fn signed<B>(&self, request: RequestBuilder<B>) -> RequestBuilder<B> {
+        let request = request.config().timeout_global(Some(self.patience)).build();
+        match &self.token {
+            Some(token) => request.header("Authorization", format!("Bearer {token}")),
+            None => request,
+        }
     }
 
     fn answer(&self, result: Result<Response<Body>, ureq::Error>) -> Result<String, CliError> {
@@ -156,7 +156,7 @@ impl Admin {
         CliError::new(
             Exit::TimedOut,
             "timeout",
-            format!("{self} did not answer within {}s", ANSWER_TIMEOUT.as_secs()),
+            format!("{self} did not answer within {}s", self.patience.as_secs()),
             "look into the node's log; it may be busy or stuck",
         )
     }
@@ -171,6 +171,8 @@ impl Admin {
             ),
             404 => (Exit::NotFound, "not_found", "the ls commands show what there is"),
             408 | 504 => (Exit::TimedOut, "timeout", "try again"),
+            // The node is there; the node it was to reach is not.
+            502 => (Exit::Unreachable, "unreachable", "postroad trace NODE shows what is known"),
             _ => (Exit::Failed, "refused", "look into the node's log"),
         };
         let pick = |given: String, or: String| if given.is_empty() { or } else { given };
@@ -224,9 +226,13 @@ mod tests {
         let error = admin().refusal(404, body);
         assert_eq!((error.exit, error.code), (Exit::NotFound, "not_found"));
         assert_eq!((&*error.message, &*error.hint), ("no such user", "postroad user ls"));
-        for (status, exit) in
-            [(401, Exit::Denied), (403, Exit::Denied), (400, Exit::Failed), (500, Exit::Failed)]
-        {
+        for (status, exit) in [
+            (401, Exit::Denied),
+            (403, Exit::Denied),
+            (400, Exit::Failed),
+            (500, Exit::Failed),
+            (502, Exit::Unreachable),
+        ] {
             let error = admin().refusal(status, "<html>");
             assert_eq!(error.exit, exit);
             assert!(error.message.contains("alpha") && !error.hint.is_empty(), "{error:?}");

@@ -5,22 +5,26 @@ use std::time::Duration;
 use postroad_cli::{
     CliError, Column, Exit, Printer, Row, fields, now_ms, qr, rfc3339_ms, rfc3339_secs, safe,
 };
-use postroad_client::{Client, Error, InviteView};
+use postroad_client::{Client, ContactView, Error, InviteView, Names};
 use postroad_proto::link::ContactLink;
 use serde::Serialize;
 
-use crate::args::Contact;
+use crate::args::{Contact, ProfileArgs};
 use crate::error::explain;
-use crate::profile::sync;
+use crate::profile::{names, sync};
 use crate::view::ContactRow;
 
 pub(crate) async fn run(
     client: &mut Client,
+    profile: &ProfileArgs,
     verb: &Contact,
     printer: &Printer,
 ) -> Result<(), CliError> {
     match verb {
-        Contact::Add { contact, name } => add(client, contact, name.as_deref(), printer).await,
+        Contact::Add { contact, name } => {
+            let names = names(profile)?;
+            add(client, contact, name.as_deref(), &names, printer).await
+        }
         Contact::Ls => {
             sync(client, printer).await?;
             let contacts = client.contacts().map_err(explain)?;
@@ -70,6 +74,7 @@ async fn add(
     client: &mut Client,
     contact: &str,
     name: Option<&str>,
+    names: &Names,
     printer: &Printer,
 ) -> Result<(), CliError> {
     let link = contact.starts_with("postroad:").then(|| contact.parse::<ContactLink>());
@@ -84,14 +89,7 @@ async fn add(
             if online { redeem(client, &added.account, printer).await? } else { added }
         }
         None if !online => return Err(offline_lookup(contact)),
-        None => {
-            if !client.is_online() {
-                // Another process has the connection, and only the home knows handles.
-                client.take_over().await.map_err(explain)?;
-                sync(client, printer).await?;
-            }
-            client.add_handle(contact, name).await.map_err(explain)?
-        }
+        None => add_handle(client, contact, name, names, printer).await?,
     };
     let row = ContactRow::from(added);
     printer.object(&row, || format!("{} is a contact: pouch send {0} TEXT", safe(&row.name)))?;
@@ -104,12 +102,30 @@ async fn add(
     Ok(())
 }
 
+/// Finds somebody by handle, through the home.
+pub(super) async fn add_handle(
+    client: &mut Client,
+    handle: &str,
+    name: Option<&str>,
+    names: &Names,
+    printer: &Printer,
+) -> Result<ContactView, CliError> {
+    if !client.is_online() {
+        // Another process has the connection, and only the home can ask for handles.
+        client.take_over().await.map_err(explain)?;
+        if !sync(client, printer).await? || !client.is_online() {
+            return Err(offline_lookup(handle));
+        }
+    }
+    client.add_handle(handle, name, names).await.map_err(explain)
+}
+
 /// Uses the link at once. A connection that is lost meanwhile is no failure: the next sync does it.
 async fn redeem(
     client: &mut Client,
     account: &postroad_proto::ids::AccountId,
     printer: &Printer,
-) -> Result<postroad_client::ContactView, CliError> {
+) -> Result<ContactView, CliError> {
     match client.redeem_link(account).await {
         Ok(contact) => Ok(contact),
         Err(Error::Connection(error)) => {
@@ -121,7 +137,7 @@ async fn redeem(
     }
 }
 
-fn offline_lookup(handle: &str) -> CliError {
+pub(super) fn offline_lookup(handle: &str) -> CliError {
     CliError::new(
         Exit::Unreachable,
         "unreachable",

@@ -40,7 +40,7 @@ pub(crate) async fn run(pouch: &Pouch, printer: &Printer) -> Result<(), CliError
         Command::Chats => mail::chats(client, printer).await,
         Command::Inbox(args) => mail::inbox(client, args, printer).await,
         Command::Read(args) => mail::read(client, args, printer).await,
-        Command::Contact(verb) => contact::run(client, verb, printer).await,
+        Command::Contact(verb) => contact::run(client, &pouch.profile, verb, printer).await,
         Command::Requests(args) => requests::run(client, args.verb.as_ref(), printer).await,
         Command::Watch => watch::run(client, &pouch.global, printer).await,
         Command::Why(args) => why::run(client, args, printer).await,

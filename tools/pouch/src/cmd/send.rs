@@ -7,9 +7,10 @@ use postroad_cli::{CliError, Exit, Printer, safe};
 use postroad_client::{Client, Error, MAX_TEXT, Sent, State};
 use serde::Serialize;
 
+use super::contact::{add_handle, offline_lookup};
 use crate::args::{ProfileArgs, Send, WaitFor};
 use crate::error::explain;
-use crate::profile::{open, sync, sync_within};
+use crate::profile::{names, open, sync, sync_within};
 
 /// How long `send` waits for `accepted` when it was not told what to wait for.
 const ACCEPTED: Duration = Duration::from_secs(5);
@@ -38,7 +39,7 @@ pub(crate) async fn run(
     };
     let stored = async {
         let mut client = open(profile, false, printer).await?;
-        let sent = store(&mut client, &args.to, &text, printer).await?;
+        let sent = store(&mut client, &args.to, &text, profile, printer).await?;
         Ok::<_, CliError>((client, sent))
     };
     let (mut client, sent) = tokio::select! {
@@ -100,20 +101,37 @@ impl From<WaitFor> for State {
     }
 }
 
-/// Stores the text. A name that is not known here may have come in: then that is fetched first.
+/// Stores the text. A name that is not known here may have come in: then that is fetched first. Who
+/// is named by handle is looked up.
 async fn store(
     client: &mut Client,
     to: &str,
     text: &str,
+    profile: &ProfileArgs,
     printer: &Printer,
 ) -> Result<Sent, CliError> {
     match client.send_text(to, text) {
-        Err(Error::NotFound { .. }) => {
-            sync(client, printer).await?;
-            client.send_text(to, text).map_err(explain)
-        }
-        stored => stored.map_err(explain),
+        Err(Error::NotFound { .. }) => {}
+        stored => return stored.map_err(explain),
     }
+    let online = sync(client, printer).await?;
+    match client.send_text(to, text) {
+        Err(Error::NotFound { .. }) if to.contains('@') => {}
+        stored => return stored.map_err(explain),
+    }
+    if !online {
+        return Err(offline_lookup(to));
+    }
+    let names = names(profile)?;
+    let found = tokio::time::timeout(ACCEPTED, add_handle(client, to, None, &names, printer)).await;
+    let found = found.map_err(|_| slow_lookup(to))??;
+    client.send_text(&found.account.to_string(), text).map_err(explain)
+}
+
+fn slow_lookup(to: &str) -> CliError {
+    let message = format!("{to:?} was not found in time; nothing was stored or sent");
+    let hint = format!("pouch contact add {to} waits longer");
+    CliError::new(Exit::TimedOut, "timed_out", message, hint)
 }
 
 async fn text(args: &Send) -> Result<String, CliError> {
@@ -196,15 +214,21 @@ fn show(
     state: State,
     printer: &Printer,
 ) -> Result<Option<String>, CliError> {
-    let reason = match client.why(&sent.id).map_err(explain)? {
-        why if state.is_lost() => Some(why.message.reason),
-        why => why.waiting.filter(|_| state == State::Queued).map(|waiting| waiting.reason),
+    let (reason, detail) = match client.why(&sent.id).map_err(explain)? {
+        why if state.is_lost() => (Some(why.message.reason), String::new()),
+        why => match why.waiting.filter(|_| state == State::Queued) {
+            Some(waiting) => (Some(waiting.reason), waiting.detail),
+            None => (None, String::new()),
+        },
     };
     let reason = reason.filter(|reason| !reason.is_empty());
     let (id, chat) = (sent.id.to_string(), sent.chat.clone());
     let row = SentRow { id, chat, state: state.to_string(), reason };
     printer.object(&row, || {
-        let why = row.reason.as_deref().map(|r| format!(": {}", safe(r))).unwrap_or_default();
+        let mut why = row.reason.as_deref().map(|r| format!(": {}", safe(r))).unwrap_or_default();
+        if !detail.is_empty() {
+            why += &format!(" ({})", safe(&detail));
+        }
         format!("{} to {}{why}  {}", row.state, safe(&row.chat), row.id)
     })?;
     Ok(row.reason)

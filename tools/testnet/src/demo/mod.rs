@@ -1,41 +1,51 @@
-//! The demo: two people write to each other through a node that is killed on the way.
+//! The demo: two people on two nodes write to each other, and one of the nodes is killed on the way.
 
+mod checks;
+mod command;
+mod operator;
 mod person;
 mod story;
 mod texts;
 
-use std::{path::Path, time::Instant};
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use postroad_cli::{CliError, Exit, Printer, json_line};
 use serde::Serialize;
 use serde_json::json;
 
 use crate::{
-    args::DemoArgs,
+    args::{DemoArgs, UpArgs},
     dirs, interrupt,
     log::excerpt,
     programs::Programs,
     state::Testnet,
     teardown::tear_down,
     verbs::{env::quote, up::bring_up},
+    wire::Link,
 };
 
 use story::Outcome;
 
+/// Alice's, Bob's, and one that has nothing to do with either.
+const NODES: UpArgs = UpArgs { nodes: 3, link: Link::Lan, seed: 0 };
 /// The profiles of the two people, below the network's directory.
 const PEOPLE: &str = "people";
 const LOG_LINES: usize = 30;
+const POLL: Duration = Duration::from_millis(100);
 
 pub(crate) fn run(dir: Option<&Path>, args: &DemoArgs, printer: &Printer) -> Result<(), CliError> {
     interrupt::watch()?;
     let programs = Programs::find()?;
     let dir = match dir {
         Some(dir) => dirs::resolve(Some(dir))?,
-        None => dirs::unnamed_dir("demo"),
+        None => dirs::unnamed("demo"),
     };
     let mut narrator = Narrator::new(printer);
-    narrator.step("A node starts, with a directory and ports of its own.")?;
-    let mut net = bring_up(&dir, 1, printer).map_err(|error| match error.exit {
+    narrator.step("Three nodes start, with directories and ports of their own, and meet.")?;
+    let mut net = bring_up(&dir, &NODES, printer).map_err(|error| match error.exit {
         Exit::Interrupted => error,
         _ => CliError { exit: Exit::Failed, ..error },
     })?;
@@ -43,6 +53,30 @@ pub(crate) fn run(dir: Option<&Path>, args: &DemoArgs, printer: &Printer) -> Res
     match result {
         Ok(outcome) => end_well(net, args, &programs, narrator, &outcome),
         Err(error) => Err(end_badly(&net, &narrator, error)),
+    }
+}
+
+/// Tries until it works out. What is not so yet is an `Err` in words inside, and fails when it is
+/// still not so after `limit`; any other failure ends it at once.
+fn until<T>(
+    limit: Duration,
+    mut attempt: impl FnMut() -> Result<Result<T, String>, CliError>,
+) -> Result<T, CliError> {
+    let started = Instant::now();
+    loop {
+        interrupt::check()?;
+        match attempt()? {
+            Ok(result) => return Ok(result),
+            Err(still) if started.elapsed() >= limit => {
+                return Err(CliError::new(
+                    Exit::TimedOut,
+                    "timeout",
+                    format!("{still}, after {}s", limit.as_secs()),
+                    "the nodes' logs above may say why",
+                ));
+            }
+            Err(_) => std::thread::sleep(POLL),
+        }
     }
 }
 
@@ -60,7 +94,7 @@ fn end_well(
     outcome: &Outcome,
 ) -> Result<(), CliError> {
     if !args.keep {
-        narrator.step("The node stops and everything it made is removed.")?;
+        narrator.step("The nodes stop and everything they made is removed, but for the map.")?;
         if let Err(error) = tear_down(&net) {
             return Err(end_badly(&net, &narrator, error));
         }
@@ -71,15 +105,18 @@ fn end_well(
             "{}\n",
             json_line(&json!({ "ok": true, "kept": args.keep, "dir": net.dir,
                 "network": net.network, "messages": outcome.messages, "bytes": outcome.bytes,
+                "map": outcome.map,
                 "took_ms": u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
                 "steps": narrator.steps }))
         ));
     }
     printer.out(&format!(
-        "\nIt works: {} messages, {} bytes, none lost, changed or shown twice ({:.1}s).\n",
+        "\nIt works: {} messages, {} bytes from one node to another over a crash, none lost, changed \
+         or shown twice, each step signed ({:.1}s).\nThe map: {}\n",
         outcome.messages,
         outcome.bytes,
-        took.as_secs_f64()
+        took.as_secs_f64(),
+        outcome.map.display()
     ))?;
     if args.keep { printer.out(&next_commands(&net, programs)) } else { Ok(()) }
 }
@@ -96,12 +133,16 @@ fn next_commands(net: &Testnet, programs: &Programs) -> String {
     format!(
         "\nThe network runs on. Try:\n  \
          eval \"$({testnet} env n1 --dir {dir})\"\n  \
-         {} status\n  \
+         {} peers\n  \
+         {testnet} partition n1/n2 --dir {dir}\n  \
          {} send bob \"and now you\"\n  \
+         {} why MESSAGE\n  \
+         {testnet} heal --dir {dir}\n  \
          {} inbox\n\
          When you have seen enough:\n  \
          {testnet} down --dir {dir}\n",
         program("postroad"),
+        person("alice"),
         person("alice"),
         person("bob")
     )

@@ -2,36 +2,20 @@
 
 use std::{
     fs::File,
-    io::{self, Read},
     path::{Path, PathBuf},
-    process::{Child, Command, Output, Stdio},
-    thread,
-    time::{Duration, Instant},
+    process::Stdio,
 };
 
-use postroad_cli::{CliError, Exit};
-use serde::Deserialize;
+use postroad_cli::CliError;
 use serde_json::Value;
 
-use crate::interrupt;
-
-/// No command takes seconds on loopback; one that takes this long hangs.
-const LIMIT: Duration = Duration::from_secs(30);
-const POLL: Duration = Duration::from_millis(2);
+use super::command::{clean, output};
 
 /// A person, by their profile's directory.
 pub(super) struct Person {
     pub(super) name: &'static str,
     program: PathBuf,
     profile: PathBuf,
-}
-
-/// An error as `pouch --json` writes it.
-#[derive(Deserialize)]
-struct Told {
-    message: String,
-    #[serde(default)]
-    hint: String,
 }
 
 impl Person {
@@ -41,37 +25,23 @@ impl Person {
 
     /// Runs `pouch` and reads its JSON answer.
     pub(super) fn pouch(&self, args: &[&str]) -> Result<Value, CliError> {
-        self.run(args, None)
+        self.run(args, Stdio::null())
     }
 
     /// The same with a file as standard input.
     pub(super) fn pouch_reading(&self, args: &[&str], file: &Path) -> Result<Value, CliError> {
-        self.run(args, Some(file))
+        let input = File::open(file).map_err(|error| {
+            CliError::io(format!("cannot read {}", file.display()), &error, "check the disk")
+        })?;
+        self.run(args, input.into())
     }
 
-    fn run(&self, args: &[&str], input: Option<&Path>) -> Result<Value, CliError> {
+    fn run(&self, args: &[&str], input: Stdio) -> Result<Value, CliError> {
         let what = format!("{}'s pouch {}", self.name, args.first().unwrap_or(&""));
-        let failed = |error: io::Error| {
-            CliError::io(format!("{what} cannot be run"), &error, "check the build")
-        };
-        let stdin = match input {
-            Some(file) => Stdio::from(File::open(file).map_err(failed)?),
-            None => Stdio::null(),
-        };
-        let mut command = Command::new(&self.program);
-        // The settings of whoever runs the demo are for another account.
-        for (key, _) in std::env::vars_os() {
-            if key.to_string_lossy().starts_with("POSTROAD_") {
-                command.env_remove(key);
-            }
-        }
+        let mut command = clean(&self.program);
         command.arg("--json").arg("--data-dir").arg(&self.profile).args(args);
-        command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let output = finish(command.spawn().map_err(failed)?, &what)?;
-        if !output.status.success() {
-            return Err(refusal(&what, &output));
-        }
-        serde_json::from_slice(&output.stdout).map_err(|error| {
+        let stdout = output(&mut command, input, &what)?;
+        serde_json::from_slice(&stdout).map_err(|error| {
             CliError::failed(
                 "pouch_answer",
                 format!("{what} printed no JSON: {error}"),
@@ -81,65 +51,9 @@ impl Person {
     }
 }
 
-/// Collects the output while the program runs, and ends one that hangs or is interrupted.
-fn finish(mut child: Child, what: &str) -> Result<Output, CliError> {
-    let failed = |error: io::Error| {
-        CliError::io(format!("{what} cannot be waited for"), &error, "check the machine")
-    };
-    let stdout = collect(child.stdout.take());
-    let stderr = collect(child.stderr.take());
-    let started = Instant::now();
-    let status = loop {
-        if let Some(status) = child.try_wait().map_err(failed)? {
-            break status;
-        }
-        let stop = interrupt::check().and_then(|()| match started.elapsed() < LIMIT {
-            true => Ok(()),
-            false => Err(CliError::new(
-                Exit::TimedOut,
-                "timeout",
-                format!("{what} did not come to an end within {}s", LIMIT.as_secs()),
-                "look at the node's log above",
-            )),
-        });
-        if let Err(error) = stop {
-            // It may just have ended by itself, which is as good.
-            let _ = child.kill().and_then(|()| child.wait());
-            return Err(error);
-        }
-        thread::sleep(POLL);
-    };
-    interrupt::check()?;
-    let read = |reader: thread::JoinHandle<io::Result<Vec<u8>>>| match reader.join() {
-        Ok(bytes) => bytes.map_err(failed),
-        Err(_) => Err(failed(io::ErrorKind::Other.into())),
-    };
-    Ok(Output { status, stdout: read(stdout)?, stderr: read(stderr)? })
-}
-
-fn collect<R: Read + Send + 'static>(stream: Option<R>) -> thread::JoinHandle<io::Result<Vec<u8>>> {
-    thread::spawn(move || {
-        let mut bytes = Vec::new();
-        if let Some(mut stream) = stream {
-            stream.read_to_end(&mut bytes)?;
-        }
-        Ok(bytes)
-    })
-}
-
-/// What `pouch` said on standard error: its last line is the error.
-fn refusal(what: &str, output: &Output) -> CliError {
-    let text = String::from_utf8_lossy(&output.stderr);
-    let last = text.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default();
-    let told = serde_json::from_str(last)
-        .unwrap_or_else(|_| Told { message: last.to_owned(), hint: String::new() });
-    let message = format!("{what} failed with {}: {}", output.status, told.message);
-    CliError::failed("pouch_failed", message, told.hint)
-}
-
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
+    use std::{os::unix::fs::PermissionsExt, process::Command};
 
     use super::*;
 

@@ -17,6 +17,15 @@ pub(super) const GREETINGS: [(&str, &str); 10] = [
     ("several lines", "one\n\ttwo\n\n  four "),
 ];
 
+/// What Alice writes while Bob's node is down: a few KiB, no two lines the same.
+pub(super) fn second() -> String {
+    let line = |number: u32| {
+        let (_, greeting) = GREETINGS[number as usize % GREETINGS.len()];
+        format!("{:08x} {greeting}\n", number.wrapping_mul(0x9e37_79b9))
+    };
+    (1..=100).map(line).chain(["and that is all.".to_owned()]).collect()
+}
+
 /// A text of exactly [`LONG_BYTES`] bytes in all those scripts, no two lines the same.
 pub(super) fn long() -> String {
     let mut text = String::with_capacity(LONG_BYTES);

@@ -12,16 +12,8 @@ use crate::{
 /// `postroad-testnet kill`.
 pub(crate) fn kill(dir: Option<&Path>, name: &str, printer: &Printer) -> Result<(), CliError> {
     let (net, _lock) = Testnet::load_locked(dir)?;
-    let index = net.find(name)?;
-    let found = &net.nodes[index];
-    if !found.is_running() {
-        return Err(CliError::failed(
-            "not_running",
-            format!("the node {name} does not run"),
-            format!("postroad-testnet restart {name}"),
-        ));
-    }
-    let pid = found.process.as_ref().map(|process| process.pid);
+    let index = net.find_running(name)?;
+    let pid = net.nodes[index].process.as_ref().map(|process| process.pid);
     node::kill(&net, index)?;
     let report = json!({ "name": name, "pid": pid, "state": "dead" });
     printer.object(&report, || format!("{name} is dead"))

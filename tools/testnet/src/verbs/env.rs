@@ -14,7 +14,8 @@ use crate::{
     state::{Node, Testnet},
 };
 
-type Variables = BTreeMap<&'static str, String>;
+/// Environment variables, by name.
+pub(crate) type Variables = BTreeMap<&'static str, String>;
 
 /// `postroad-testnet env`.
 pub(crate) fn print(dir: Option<&Path>, args: &EnvArgs, printer: &Printer) -> Result<(), CliError> {
@@ -52,7 +53,7 @@ pub(crate) fn exec(dir: Option<&Path>, args: &ExecArgs) -> Result<(), CliError> 
 }
 
 /// What `postroad` reads.
-fn of(node: &Node) -> Result<Variables, CliError> {
+pub(crate) fn of(node: &Node) -> Result<Variables, CliError> {
     let ready = node.ready()?;
     Ok(BTreeMap::from([
         ("POSTROAD_ADMIN", ready.admin.clone()),

@@ -6,16 +6,20 @@ use postroad_cli::{CliError, Column, Printer, Row, json_line};
 use serde::Serialize;
 use serde_json::json;
 
+use super::meet;
 use crate::{
     args::UpArgs,
-    dirs, interrupt, node,
+    definition, dirs, interrupt, node,
     programs::Programs,
     state::{Node, Testnet, command},
     teardown::tear_down,
+    wire::{self, Rules},
 };
 
-/// Links and signatures name it, so nodes of a test network never mix with others.
-const NETWORK: &str = "testnet";
+/// Nodes that all others begin with; the second is there for when the first is gone.
+const BOOTSTRAP: usize = 2;
+/// Most nodes that start at the same time: each has keys to make and a journal to sync.
+const STARTING: usize = 6;
 
 /// A node as `up` and `restart` show it.
 #[derive(Debug, Serialize)]
@@ -65,13 +69,7 @@ impl Row for NodeRow {
 pub(crate) fn run(dir: Option<&Path>, args: &UpArgs, printer: &Printer) -> Result<(), CliError> {
     interrupt::watch()?;
     let dir = dirs::resolve(dir)?;
-    if args.nodes > 1 {
-        printer.warn(
-            "note: these nodes do not yet carry mail to each other; that comes with the next \
-             issue. Until then people who write to each other join the same node.",
-        );
-    }
-    let net = bring_up(&dir, args.nodes, printer)?;
+    let net = bring_up(&dir, args, printer)?;
     let rows: Vec<NodeRow> = net.nodes.iter().map(NodeRow::of).collect();
     if printer.is_json() {
         let report = json!({ "dir": net.dir, "network": net.network, "nodes": rows });
@@ -87,15 +85,20 @@ pub(crate) fn run(dir: Option<&Path>, args: &UpArgs, printer: &Printer) -> Resul
     Ok(())
 }
 
-/// A network of ready nodes; when one fails, the others are ended and nothing is left.
-pub(crate) fn bring_up(dir: &Path, nodes: u16, printer: &Printer) -> Result<Testnet, CliError> {
+/// A network of ready nodes that see each other; when one fails, all are ended and nothing is left.
+pub(crate) fn bring_up(dir: &Path, args: &UpArgs, printer: &Printer) -> Result<Testnet, CliError> {
     let programs = Programs::find()?;
     programs.path("posthoused")?;
     let made = dirs::make(dir)?;
     let _lock = dirs::lock(dir)?;
     // The default directory is nobody's but ours, whoever made it when.
-    let mut net = Testnet::create(dir, NETWORK, made || *dir == dirs::default_dir())?;
-    match start_all(&mut net, nodes, &programs, printer) {
+    let made = made || *dir == dirs::default_dir();
+    let mut net = Testnet::create(dir, &definition::unique_name(), made)?;
+    net.rules = Rules { link: args.link, seed: args.seed, ..Rules::default() };
+    let started = name_nodes(&mut net, args.nodes)
+        .and_then(|()| start_all(&mut net, &programs, printer))
+        .and_then(|()| meet::wait(&net, printer));
+    match started {
         Ok(()) => Ok(net),
         Err(error) => {
             if let Err(also) = tear_down(&net) {
@@ -106,15 +109,10 @@ pub(crate) fn bring_up(dir: &Path, nodes: u16, printer: &Printer) -> Result<Test
     }
 }
 
-fn start_all(
-    net: &mut Testnet,
-    nodes: u16,
-    programs: &Programs,
-    printer: &Printer,
-) -> Result<(), CliError> {
-    for number in 1..=nodes {
-        let name = format!("n{number}");
-        let dir = net.node_dir(&name);
+fn name_nodes(net: &mut Testnet, count: u16) -> Result<(), CliError> {
+    let names: Vec<String> = (1..=count).map(|number| format!("n{number}")).collect();
+    // What is there already is not ours to remove, so the nodes are noted only after this.
+    for dir in names.iter().map(|name| net.node_dir(name)) {
         if dir.exists() {
             return Err(CliError::failed(
                 "exists",
@@ -122,12 +120,28 @@ fn start_all(
                 "name an empty directory with --dir",
             ));
         }
-        net.nodes.push(Node { name, process: None, ready: None });
-        node::start(net, usize::from(number) - 1, programs)?;
     }
-    for index in 0..net.nodes.len() {
-        printer.progress(&format!("waiting for {}", net.nodes[index].name));
-        node::wait_ready(net, index)?;
+    net.nodes.extend(names.into_iter().map(|name| Node { name, ..Node::default() }));
+    net.save()
+}
+
+/// The first node alone, since the others need its link; then the others, some at a time.
+fn start_all(net: &mut Testnet, programs: &Programs, printer: &Printer) -> Result<(), CliError> {
+    wire::ensure(net, programs)?;
+    definition::save(net, 0)?;
+    let (mut started, mut ready) = (0, 0);
+    while ready < net.nodes.len() {
+        let most = if ready == 0 { 1 } else { ready + STARTING };
+        while started < net.nodes.len().min(most) {
+            node::start(net, started, programs)?;
+            started += 1;
+        }
+        printer.progress(&format!("waiting for {}", net.nodes[ready].name));
+        node::wait_ready(net, ready)?;
+        ready += 1;
+        if ready <= BOOTSTRAP {
+            definition::save(net, ready)?;
+        }
     }
     Ok(())
 }

@@ -1,0 +1,255 @@
+//! From mailboxes to devices: pushes within credit, acks, notices.
+
+use postroad_proto::frame::{Ack, LateRefusal};
+use postroad_proto::ids::{Millis, NodeId, ParcelId};
+use postroad_proto::limits::{MAX_DEADLINE_SECONDS, MAX_LIST};
+use postroad_proto::receipt::Receipt;
+
+use crate::changes::{self, MailView, MailboxId, NewItem, NewMail, ReadError};
+use crate::core::{Core, Held, Output, SessionId};
+use crate::mail::item::{self, Shared};
+use crate::mail::mailbox::{Item, Mailbox, SEQ_BLOCK};
+use crate::reply::DONE;
+use crate::state::FloorRow;
+
+/// How a copy of a parcel left its mailbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Gone {
+    /// Its device has it.
+    Acked,
+    /// Its time was over.
+    Expired,
+    /// Its mailbox is no more.
+    Dropped,
+}
+
+/// Items, and bytes, read for one session before the next one's turn.
+const BATCH_ITEMS: u64 = 64;
+const BATCH_BYTES: u64 = 256 * 1024;
+/// Bytes read for all sessions before inputs are looked at again.
+const TURN_BYTES: u64 = 8 << 20;
+
+impl Core {
+    pub(crate) fn deliver_waiting(&mut self, view: &dyn MailView) -> Result<bool, ReadError> {
+        let after = self.waiting.range(self.next_turn..).copied();
+        let turn: Vec<SessionId> =
+            after.chain(self.waiting.range(..self.next_turn).copied()).collect();
+        let mut left = TURN_BYTES;
+        for id in turn {
+            let Some(rest) = left.checked_sub(BATCH_BYTES) else {
+                self.next_turn = id;
+                return Ok(true);
+            };
+            let (bytes, more) = self.push_batch(id, view)?;
+            left = rest + BATCH_BYTES.saturating_sub(bytes);
+            if !more {
+                self.waiting.remove(&id);
+                self.answer_pings(id);
+            }
+        }
+        Ok(self.pump(view)? || !self.waiting.is_empty())
+    }
+
+    /// Pushes one batch. Returns its bytes, and whether more can be pushed now.
+    fn push_batch(&mut self, id: SessionId, view: &dyn MailView) -> Result<(u64, bool), ReadError> {
+        let Some(session) = self.sessions.get_mut(&id) else { return Ok((0, false)) };
+        let Some(mailbox) = session.mailbox else { return Ok((0, false)) };
+        let last = self.mailboxes.get(&mailbox).map_or(0, Mailbox::last_seq);
+        if last <= session.pushed || session.credit_messages == 0 || session.credit_bytes == 0 {
+            return Ok((0, false));
+        }
+        let items = session.credit_messages.min(BATCH_ITEMS) as usize;
+        let bytes = session.credit_bytes.min(BATCH_BYTES) as usize;
+        let found = view.items(&mailbox, session.pushed, items, bytes)?;
+        // Nothing readable: the rest is damaged on disk, and expires in its time.
+        session.pushed = found.last().map_or(last, |item| item.seq);
+        let mut pushed = 0;
+        for item in &found {
+            let size = (item.shared.len() + item.own.len()) as u64;
+            session.credit_messages = session.credit_messages.saturating_sub(1);
+            session.credit_bytes = session.credit_bytes.saturating_sub(size);
+            pushed += size;
+            if let Ok(frame) = item::frame(item) {
+                self.counters.pushed += 1;
+                self.outputs.push(Output::Frame { session: id, frame });
+            }
+        }
+        Ok((pushed, session.pushed < last))
+    }
+
+    fn answer_pings(&mut self, id: SessionId) {
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        for request in core::mem::take(&mut session.pings) {
+            self.answer(id, request, DONE);
+        }
+        // Pings promise nothing durable, so they do not wait for a commit.
+        self.outputs.append(&mut self.group.released);
+    }
+
+    pub(crate) fn on_ack(&mut self, id: SessionId, mailbox: MailboxId, ack: &Ack) {
+        let rising = ack.ranges.windows(2).all(|pair| pair[0].1 < pair[1].0)
+            && ack.ranges.iter().all(|(from, to)| from <= to);
+        if !rising || ack.ranges.len() > MAX_LIST {
+            let text = "ack ranges rise, apart, at most 256";
+            return self.hang_up(id, postroad_proto::error::ErrorCode::Malformed, text);
+        }
+        // Numbers of another generation name other items.
+        if ack.generation != self.generation {
+            return;
+        }
+        let mut removed = Vec::new();
+        for (from, to) in &ack.ranges {
+            let Some(held) = self.mailboxes.get(&mailbox) else { return };
+            let due: Vec<u64> = held.items.range(*from..=*to).map(|(seq, _)| *seq).collect();
+            removed.extend(due);
+        }
+        for seq in &removed {
+            if let Some(item) = self.remove_item(mailbox, *seq) {
+                self.release_copy(item.id, Gone::Acked);
+                self.counters.acked += 1;
+            }
+        }
+        self.stage_ack(mailbox, &removed);
+    }
+
+    pub(crate) fn remove_item(&mut self, mailbox: MailboxId, seq: u64) -> Option<Item> {
+        self.mailboxes.get_mut(&mailbox)?.remove(seq)
+    }
+
+    /// One more copy of a parcel is in custody.
+    pub(crate) fn hold(&mut self, id: ParcelId) {
+        let held = self.held.entry(id).or_default();
+        held.copies += 1;
+        held.at_first += 1;
+    }
+
+    /// A parcel is in custody for another node.
+    pub(crate) fn hold_bound(&mut self, id: ParcelId, node: NodeId, seq: u64) {
+        self.hold(id);
+        if let Some(held) = self.held.get_mut(&id) {
+            held.bound = Some(Box::new((node, seq)));
+        }
+    }
+
+    /// One copy of a parcel is gone. Returns what is known of the parcel if it was the last.
+    /// Only what a device acked is remembered as a repeat: the rest is judged anew.
+    pub(crate) fn release_copy(&mut self, id: ParcelId, how: Gone) -> Option<Held> {
+        let held = self.held.get_mut(&id)?;
+        held.acked |= how == Gone::Acked;
+        held.copies = held.copies.saturating_sub(1);
+        if held.copies > 0 {
+            return None;
+        }
+        let held = self.held.remove(&id)?;
+        if held.acked {
+            self.recent.insert(id);
+        }
+        Some(held)
+    }
+
+    /// Writes down that `removed` (rising) need not be kept.
+    pub(crate) fn stage_ack(&mut self, mailbox: MailboxId, removed: &[u64]) {
+        let mut ranges: Vec<(u64, u64)> = Vec::new();
+        for seq in removed {
+            match ranges.last_mut() {
+                Some((_, to)) if *to + 1 == *seq => *to = *seq,
+                _ => ranges.push((*seq, *seq)),
+            }
+        }
+        if !ranges.is_empty() {
+            self.group.staged.ack(changes::Ack { mailbox, ranges });
+        }
+    }
+
+    pub(crate) fn mailbox_mut(&mut self, id: MailboxId) -> &mut Mailbox {
+        self.mailboxes.entry(id).or_insert_with(|| Mailbox::starting_at(1))
+    }
+
+    /// The next sequence number of a mailbox.
+    pub(crate) fn next_seq(&mut self, id: MailboxId) -> u64 {
+        let mailbox = self.mailboxes.entry(id).or_insert_with(|| Mailbox::starting_at(1));
+        let seq = mailbox.next;
+        mailbox.next += 1;
+        if seq >= mailbox.block_end {
+            mailbox.block_end = seq + SEQ_BLOCK;
+            let row = FloorRow { next: mailbox.block_end };
+            self.tables.floors.put(id, row, &mut self.group.staged);
+        }
+        seq
+    }
+
+    /// Mail came for whoever reads this mailbox.
+    pub(crate) fn wake(&mut self, mailbox: MailboxId) {
+        if let Some(session) = self.online.get(&mailbox) {
+            self.waiting.insert(*session);
+        }
+    }
+
+    /// Puts a receipt into the mailbox of the device whose mail it is about.
+    pub(crate) fn put_receipt(&mut self, now: Millis, mailbox: MailboxId, receipt: Receipt) {
+        let id = notice_id(&receipt.item.parcel, receipt.item.kind);
+        self.put_notice(now, mailbox, id, &Shared { receipt: Some(receipt), ..Shared::default() });
+    }
+
+    /// Puts a refusal into the mailbox of the device whose mail it is about.
+    pub(crate) fn put_refusal(
+        &mut self,
+        now: Millis,
+        mailbox: Option<MailboxId>,
+        refused: LateRefusal,
+    ) {
+        let Some(mailbox) = mailbox else { return };
+        let id = notice_id(&refused.parcel, 0);
+        self.put_notice(now, mailbox, id, &Shared { refused: Some(refused), ..Shared::default() });
+    }
+
+    fn put_notice(&mut self, now: Millis, mailbox: MailboxId, id: ParcelId, shared: &Shared) {
+        if self.held.contains_key(&id) {
+            return;
+        }
+        // A device that is gone has no mailbox to read them from.
+        let list = self.device_list(&mailbox.account);
+        if list.is_none_or(|list| list.device(mailbox.device).is_none()) {
+            return;
+        }
+        let Ok(shared) = item::encode(shared) else { return };
+        let seq = self.next_seq(mailbox);
+        let expires = now / 1000 + MAX_DEADLINE_SECONDS;
+        let bytes = shared.len() as u32;
+        let own = bytes::Bytes::new();
+        let items = vec![NewItem { mailbox, seq, id, expires, own }];
+        self.group.staged.mail(NewMail { shared, items });
+        let item = Item { id, bytes, expires, label: None, since: now };
+        self.mailbox_mut(mailbox).insert(seq, item);
+        self.hold(id);
+        self.note_expiry(mailbox, expires);
+        self.wake(mailbox);
+    }
+
+    /// Empties a mailbox for good.
+    pub(crate) fn drop_mailbox(&mut self, mailbox: MailboxId) {
+        self.drop_prekeys(mailbox);
+        let seqs: Vec<u64> = self
+            .mailboxes
+            .get(&mailbox)
+            .map(|m| m.items.keys().copied().collect())
+            .unwrap_or_default();
+        for seq in &seqs {
+            if let Some(item) = self.remove_item(mailbox, *seq) {
+                // Nobody is told: mail to a device that is gone is answered with silence, as mail
+                // to one that never was.
+                self.release_copy(item.id, Gone::Dropped);
+            }
+        }
+        self.stage_ack(mailbox, &seqs);
+    }
+}
+
+/// The id of a notice, apart from that of the parcel it is about: the latter must not look held.
+fn notice_id(parcel: &ParcelId, kind: u64) -> ParcelId {
+    let input = [parcel.0.as_slice(), &kind.to_be_bytes()].concat();
+    let hash = blake3::derive_key("postroad v1 notice", &input);
+    let mut id = [0; 16];
+    id.copy_from_slice(&hash[..16]);
+    ParcelId(id)
+}

@@ -1,0 +1,347 @@
+//! Taking envelopes into custody: from users of this node, and from other nodes.
+
+use postroad_proto::envelope::{Class, Envelope, EnvelopeError, Parcel};
+use postroad_proto::error::ErrorCode;
+use postroad_proto::frame::{Records, Refused, RefusedParcel, Send};
+use postroad_proto::ids::{AccountId, Hash, Millis, NodeId, ParcelId};
+use postroad_proto::receipt::{ReceiptItem, ReceiptKind, role};
+use postroad_proto::record::AccountRecord;
+use postroad_proto::signed::Signed;
+use serde_bytes::ByteArray;
+
+use super::admission::Admission;
+use super::item::{self, Mail, Own, Shared};
+use super::mailbox::Item;
+use super::stamp::Stamp;
+use crate::changes::{MailboxId, NewItem, NewMail};
+use crate::core::{Core, SessionId};
+use crate::group::Creditor;
+use crate::people::accounts::malformed;
+use crate::reply::{Refusal, cut};
+
+/// Who brings an envelope.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Source {
+    /// A user's device.
+    Device { session: SessionId, number: u64, sender: MailboxId },
+    /// Another node.
+    Peer { creditor: Creditor, index: u64, origin: NodeId },
+}
+
+/// An envelope on its way into custody.
+pub(crate) struct Intake {
+    pub(crate) source: Source,
+    pub(crate) envelope: Envelope,
+    /// The part that all its items share, made when the first is taken.
+    pub(crate) mail: Option<NewMail>,
+}
+
+impl Intake {
+    pub(crate) fn new(source: Source, envelope: Envelope) -> Self {
+        Self { source, envelope, mail: None }
+    }
+
+    /// The device that sent it, when that is a user of this node.
+    pub(crate) fn sender(&self) -> Option<MailboxId> {
+        match self.source {
+            Source::Device { sender, .. } => Some(sender),
+            Source::Peer { .. } => None,
+        }
+    }
+
+    fn creditor(&self) -> Creditor {
+        match self.source {
+            Source::Device { session, .. } => Creditor::Session(session),
+            Source::Peer { creditor, .. } => creditor,
+        }
+    }
+}
+
+/// Why a parcel stays out.
+pub(crate) struct Rejection {
+    refusal: Refusal,
+    /// With STALE_DEVICES and MOVED: the recipient's records.
+    records: Option<Box<Records>>,
+}
+
+impl From<Refusal> for Rejection {
+    fn from(refusal: Refusal) -> Self {
+        Self { refusal, records: None }
+    }
+}
+
+impl Core {
+    pub(crate) fn on_send(&mut self, now: Millis, id: SessionId, sender: MailboxId, send: Send) {
+        let source = Source::Device { session: id, number: send.number, sender };
+        self.take_envelope(now, Intake::new(source, send.envelope), &mut Vec::new());
+    }
+
+    /// Takes what can be taken, and says why the rest cannot. `put_off` are accounts of which
+    /// something earlier was put off: what comes later is put off with it.
+    pub(crate) fn take_envelope(
+        &mut self,
+        now: Millis,
+        mut intake: Intake,
+        put_off: &mut Vec<(AccountId, Refusal)>,
+    ) {
+        if let Err(refusal) = self.check_envelope(now, &intake) {
+            return self.refuse(&intake, None, refusal.into());
+        }
+        let routes = core::mem::take(&mut intake.envelope.routes);
+        for (home, parcel) in routes.iter().flat_map(|r| r.parcels.iter().map(|p| (r.home, p))) {
+            let earlier = put_off.iter().find(|(account, _)| *account == parcel.account);
+            let taken = match earlier {
+                Some((_, refusal)) => Err(refusal.clone().into()),
+                None => self.take_parcel(now, &mut intake, home, parcel),
+            };
+            if let Err(rejection) = taken {
+                if rejection.refusal.code.retriable() && earlier.is_none() {
+                    put_off.push((parcel.account, rejection.refusal.clone()));
+                }
+                self.refuse(&intake, Some(parcel.account), rejection);
+            }
+        }
+        if let Some(mail) = intake.mail {
+            self.group.staged.mail(mail);
+        }
+    }
+
+    fn check_envelope(&self, now: Millis, intake: &Intake) -> Result<(), Refusal> {
+        let envelope = &intake.envelope;
+        envelope.validate().map_err(|error| {
+            let code = match error {
+                EnvelopeError::Version | EnvelopeError::Kind(_) => ErrorCode::Version,
+                EnvelopeError::TooLarge { .. } => ErrorCode::TooLarge,
+                EnvelopeError::BodyHash | EnvelopeError::Malformed(_) => ErrorCode::Malformed,
+            };
+            Refusal::new(code, error.to_string())
+        })?;
+        if intake.sender().is_none()
+            && (envelope.routes.len() != 1 || envelope.routes[0].home != self.node)
+        {
+            return Err(malformed("another node brings only what is for this one"));
+        }
+        let seconds = now / 1000;
+        if envelope.deadline.saturating_add(self.config.expiry_grace) <= seconds {
+            return Err(Refusal::new(ErrorCode::Expired, "the deadline has passed"));
+        }
+        let latest = seconds + self.config.max_deadline + self.config.expiry_grace;
+        if envelope.deadline > latest {
+            let text = format!("deadlines of at most {} s are taken", self.config.max_deadline);
+            return Err(Refusal::new(ErrorCode::TooLarge, text));
+        }
+        Ok(())
+    }
+
+    fn take_parcel(
+        &mut self,
+        now: Millis,
+        intake: &mut Intake,
+        home: NodeId,
+        parcel: &Parcel,
+    ) -> Result<(), Rejection> {
+        let id = intake.envelope.parcel_id(parcel, &self.keys.network);
+        let held = self.held.get(&id);
+        let bound = held.and_then(|held| held.bound.as_deref().copied());
+        let elsewhere = bound.filter(|(node, _)| *node != home);
+        let is_repeat = match home == self.node {
+            true => elsewhere.is_none() && (held.is_some() || self.recent.contains(&id)),
+            // What lies in a mailbox here is offered for another node: its recipient has moved.
+            false => bound.is_some() && elsewhere.is_none(),
+        };
+        if is_repeat {
+            let copies = held.map_or(0, |held| held.copies);
+            self.counters.repeated += 1;
+            self.owe_custody(intake, parcel.account, id, copies, bound.is_none());
+            return Ok(());
+        }
+        self.check_space()?;
+        match home == self.node {
+            true => self.take_here(now, intake, parcel, id)?,
+            false => self.bind(now, intake, home, parcel, id)?,
+        }
+        if let Some(old) = elsewhere {
+            self.unbind(intake, id, old);
+        }
+        Ok(())
+    }
+
+    fn take_here(
+        &mut self,
+        now: Millis,
+        intake: &mut Intake,
+        parcel: &Parcel,
+        id: ParcelId,
+    ) -> Result<(), Rejection> {
+        let admission = self.admit(now, intake, parcel)?;
+        self.check_not_moved(&parcel.account)?;
+        let targets = self.targets(intake.sender(), parcel);
+        if targets.is_empty() {
+            let text = "no header fits a device of the account; its list is attached";
+            let records = self.records_of(&parcel.account, false).ok();
+            let refusal = Refusal::new(ErrorCode::StaleDevices, text);
+            return Err(Rejection { refusal, records: records.map(Box::new) });
+        }
+        let bytes = intake.envelope.body.len() + 512;
+        for (mailbox, _) in &targets {
+            self.check_quota(*mailbox, bytes as u64, &admission)?;
+        }
+        if let Some((origin, tag)) = admission.request {
+            self.open_request((parcel.account, origin, tag), intake.envelope.deadline);
+        }
+        let copies = targets.len() as u8;
+        for (mailbox, header) in targets {
+            let own = Own {
+                label: admission.label.map(ByteArray::new),
+                origin: admission.request.map(|(origin, _)| origin),
+                tag: admission.request.map(|(_, tag)| ByteArray::new(tag)),
+                header: Some(header),
+                copies: u64::from(copies),
+                ..Own::default()
+            };
+            self.put_item(now, intake, id, mailbox, &own, &admission)?;
+            self.hold(id);
+        }
+        self.counters.accepted += 1;
+        self.owe_custody(intake, parcel.account, id, copies, true);
+        self.group.count_taken(intake.creditor());
+        Ok(())
+    }
+
+    /// An account that has another home by now.
+    fn check_not_moved(&self, account: &AccountId) -> Result<(), Rejection> {
+        let Some(row) = self.tables.accounts.get(account).filter(|row| row.moved) else {
+            return Ok(());
+        };
+        let refusal = Refusal::new(ErrorCode::Moved, "the account has another home");
+        let records = Records {
+            record: row.record.clone(),
+            devices: row.devices.clone(),
+            handle: None,
+            fallback: Vec::new(),
+        };
+        Err(Rejection { refusal, records: Some(Box::new(records)) })
+    }
+
+    /// Puts an item into a mailbox, or into an outbox.
+    pub(crate) fn put_item(
+        &mut self,
+        now: Millis,
+        intake: &mut Intake,
+        id: ParcelId,
+        mailbox: MailboxId,
+        own: &Own,
+        admission: &Admission,
+    ) -> Result<u64, Refusal> {
+        let encoding = |e: postroad_proto::codec::CodecError| malformed(e.to_string());
+        let own = item::encode(own).map_err(encoding)?;
+        if intake.mail.is_none() {
+            let shared = item::encode(&self.shared_part(intake)).map_err(encoding)?;
+            intake.mail = Some(NewMail { shared, items: Vec::new() });
+        }
+        let seq = self.next_seq(mailbox);
+        let expires = intake.envelope.deadline + self.config.expiry_grace;
+        let Some(mail) = intake.mail.as_mut() else { return Ok(seq) };
+        let bytes = (mail.shared.len() + own.len()) as u32;
+        mail.items.push(NewItem { mailbox, seq, id, expires, own });
+        let item = Item { id, bytes, expires, label: admission.label, since: now };
+        self.mailbox_mut(mailbox).insert(seq, item);
+        self.note_expiry(mailbox, expires);
+        self.wake(mailbox);
+        Ok(seq)
+    }
+
+    /// The stamp lets the origin find the sender again, should nobody fetch this in time.
+    fn shared_part(&self, intake: &Intake) -> Shared {
+        let (stamp, origin) = match intake.source {
+            Source::Device { sender, .. } => {
+                let stamp = Stamp {
+                    account: self.tables.accounts.get(&sender.account).map_or(0, |row| row.number),
+                    device: sender.device,
+                    commit: self.commit + 1,
+                    index: self.group.staged.envelopes() as u64,
+                };
+                (stamp.seal(&self.keys.secret).into(), None)
+            }
+            Source::Peer { origin, .. } => (intake.envelope.stamp.clone(), Some(origin)),
+        };
+        Shared {
+            mail: Some(Mail {
+                attributes: intake.envelope.attributes(),
+                body_hash: intake.envelope.body_hash,
+                body: intake.envelope.body.clone(),
+                stamp,
+                origin,
+            }),
+            receipt: None,
+            refused: None,
+        }
+    }
+
+    /// `here`: this is the recipient's home. Otherwise the mail waits for another node.
+    pub(crate) fn owe_custody(
+        &mut self,
+        intake: &Intake,
+        account: AccountId,
+        id: ParcelId,
+        copies: u8,
+        here: bool,
+    ) {
+        let (kind, role) = match here {
+            true => (ReceiptKind::AtNode, role::HOME),
+            false => (ReceiptKind::Accepted, role::ORIGIN),
+        };
+        let item = ReceiptItem {
+            parcel: id,
+            kind: kind.number(),
+            role,
+            copies: u64::from(copies),
+            until: intake.envelope.deadline + self.config.expiry_grace,
+            devices: self.devices_hash(intake, &account).filter(|_| here),
+        };
+        let number = match intake.source {
+            Source::Device { number, .. } => number,
+            Source::Peer { .. } => 0,
+        };
+        self.group.owe_receipt(intake.creditor(), number, item);
+    }
+
+    /// The hash of the recipient's device list, for those who may know it.
+    fn devices_hash(&self, intake: &Intake, account: &AccountId) -> Option<Hash> {
+        let contact = intake.envelope.class() == Some(Class::Message);
+        let row = self.tables.accounts.get(account).filter(|_| contact)?;
+        Some(row.devices.hash())
+    }
+
+    fn refuse(&mut self, intake: &Intake, account: Option<AccountId>, rejection: Rejection) {
+        self.counters.refused += 1;
+        let Rejection { refusal, records } = rejection;
+        let (code, retriable, retry_after) =
+            (refusal.code, refusal.code.retriable(), refusal.retry_after);
+        let detail = cut(refusal.detail);
+        let records = records.map(|records| *records);
+        match intake.source {
+            Source::Device { session, number, .. } => {
+                let refused =
+                    Refused { number, account, code, retriable, retry_after, detail, records };
+                self.group.release(session, refused);
+            }
+            Source::Peer { creditor, index, .. } => {
+                let record: Option<Signed<AccountRecord>> =
+                    records.as_ref().filter(|_| code == ErrorCode::Moved).map(|r| r.record.clone());
+                let records = records.filter(|_| code != ErrorCode::Moved);
+                let refused = RefusedParcel {
+                    envelope: index,
+                    account,
+                    code,
+                    retriable,
+                    retry_after,
+                    detail,
+                    record,
+                    records,
+                };
+                self.group.refuse(creditor, refused);
+            }
+        }
+    }
+}

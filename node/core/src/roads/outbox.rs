@@ -1,0 +1,437 @@
+//! Outboxes: what waits for other nodes, and how it is handed over.
+//!
+//! The items of an outbox lie in the store like those of a mailbox. Here is what is known of the
+//! way: the stream, what was offered on it, and why something waits.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+
+use postroad_proto::PROTOCOL_VERSIONS;
+use postroad_proto::envelope::Parcel;
+use postroad_proto::error::ErrorCode;
+use postroad_proto::frame::{Frame, Late, MailOpen, MailOpened};
+use postroad_proto::ids::{AccountId, Millis, NodeId, ParcelId};
+use serde_bytes::ByteArray;
+
+use super::lanes::Lane;
+use super::links::InLink;
+use super::neighbours::Attempts;
+use super::news::News;
+use super::{Command, LinkId};
+use crate::bucket::Bucket;
+use crate::changes::MailboxId;
+use crate::core::Core;
+use crate::mail::admission::Admission;
+use crate::mail::intake::{Intake, Rejection};
+use crate::mail::item::Own;
+use crate::people::accounts::malformed;
+use crate::reply::Refusal;
+use crate::timers::Timer;
+
+/// How long an answer on a stream may take, while nothing else comes and at most.
+pub(super) const PATIENCE: Millis = 30_000;
+pub(super) const LONG_PATIENCE: Millis = 120_000;
+/// A stream on which nothing was handed over for so long is closed.
+pub(super) const IDLE: Millis = 20_000;
+/// Those who show a node its own receipt spread over so long per known node, and at most.
+const QUOTE_SPREAD: Millis = 100;
+const LONGEST_SPREAD: Millis = 600_000;
+/// Attempts to show it.
+const MAX_QUOTES: u32 = 5;
+/// Parcels of one account per hour that other nodes may refuse for good, some of them at once, and
+/// how long it waits when there are more.
+const REFUSED_PER_HOUR: u64 = 120;
+const REFUSED_AT_ONCE: u64 = 120;
+const BARRED: Millis = 600_000;
+/// Credit beyond this is not counted: nobody needs more in flight.
+const MOST_ENVELOPES: u64 = 4096;
+const MOST_BYTES: u64 = 32 << 20;
+/// News of expired mail that wait for one node, at most.
+const MAX_LATE: usize = 1024;
+
+/// A stream to the node.
+pub(crate) struct OutLink {
+    pub(crate) id: LinkId,
+    pub(crate) opened: bool,
+    pub(crate) envelopes: u64,
+    pub(crate) bytes: u64,
+    pub(crate) next_batch: u64,
+    /// When the other was last heard of on it, or something was first awaited.
+    pub(crate) heard: Millis,
+    /// When it was opened, or a batch was answered.
+    pub(crate) used: Millis,
+}
+
+/// An item that was offered.
+#[derive(Debug, Clone)]
+pub(crate) struct Offered {
+    pub(crate) seq: u64,
+    pub(crate) parcel: ParcelId,
+    pub(crate) account: AccountId,
+    /// Its envelope's place in the batch.
+    pub(crate) envelope: u64,
+    /// Its sender, a user of this node.
+    pub(crate) sender: Option<MailboxId>,
+    /// Epoch and number of the record by which it was sent on to this node, and how often it was.
+    pub(crate) moved: Option<(u64, u64, u64)>,
+    pub(crate) bytes: u64,
+}
+
+/// The way to one node.
+#[derive(Default)]
+pub(crate) struct Outbox {
+    pub(crate) link: Option<OutLink>,
+    pub(crate) opening: Option<Millis>,
+    pub(crate) attempts: Attempts,
+    /// Why the last attempt failed; empty when none did.
+    pub(crate) reason: String,
+    pub(crate) in_flight: BTreeMap<u64, (Millis, Vec<Offered>)>,
+    pub(crate) lanes: HashMap<AccountId, Lane>,
+    /// Items up to this one were read.
+    pub(crate) cursor: u64,
+    /// Items before that whose lane is free again.
+    pub(crate) ready: VecDeque<u64>,
+    late: VecDeque<Late>,
+    /// Whether the node is to be shown the highest receipt of its, once: it may have been rolled
+    /// back.
+    quote_due: bool,
+}
+
+impl Core {
+    /// Takes a parcel for another node into custody.
+    pub(crate) fn bind(
+        &mut self,
+        now: Millis,
+        intake: &mut Intake,
+        home: NodeId,
+        parcel: &Parcel,
+        id: ParcelId,
+    ) -> Result<(), Rejection> {
+        let Some(sender) = intake.sender() else { return Ok(()) };
+        self.check_route(&home)?;
+        let mut parcel = parcel.clone();
+        if parcel.tag.is_some() {
+            return Err(malformed("the tag of a request is this node's to fill in").into());
+        }
+        if intake.envelope.class() == Some(postroad_proto::envelope::Class::Request) {
+            let tag = self.request_tag(&sender.account, &parcel.account)?;
+            self.take_request(now, sender.account)?;
+            parcel.tag = Some(ByteArray::new(tag));
+        }
+        self.check_outbox(sender.account, home, intake.envelope.cost())?;
+        let outbox = MailboxId::outbox(home);
+        let own = Own { copies: 1, parcel: Some(parcel.clone()), ..Own::default() };
+        let seq = self.put_item(now, intake, id, outbox, &own, &Admission::default())?;
+        self.hold_bound(id, home, seq);
+        let item = self.mailboxes.get(&outbox).and_then(|held| held.items.get(&seq));
+        let bytes = item.map_or(0, |item| u64::from(item.bytes));
+        self.waits(sender.account, bytes);
+        self.counters.accepted += 1;
+        self.owe_custody(intake, parcel.account, id, 0, false);
+        self.want_link(home);
+        Ok(())
+    }
+
+    /// Another node refused mail of `sender` for good. Whoever goes on like that has to wait, or all
+    /// others here would.
+    pub(crate) fn blame(&mut self, now: Millis, sender: Option<MailboxId>) {
+        let steady = self.steady;
+        let Some(sender) = sender else { return };
+        let rates = self.rates_of(sender.account);
+        let refused = rates.refused.get_or_insert_with(|| Bucket::full(REFUSED_AT_ONCE, now));
+        if refused.take(REFUSED_PER_HOUR, REFUSED_AT_ONCE, now).is_err() {
+            rates.barred_until = steady + BARRED;
+        }
+    }
+
+    fn check_outbox(&self, sender: AccountId, home: NodeId, bytes: u64) -> Result<(), Refusal> {
+        let barred_until = self.rates.get(&sender).map_or(0, |rates| rates.barred_until);
+        if barred_until > self.steady {
+            let seconds = (barred_until - self.steady).div_ceil(1000);
+            let text = "other nodes refuse too much of what this account sends";
+            return Err(Refusal::after(ErrorCode::Rate, seconds, text));
+        }
+        let config = &self.config;
+        let (messages, waiting) = self.sender_waiting.get(&sender).copied().unwrap_or_default();
+        if messages >= config.outbox_messages || waiting + bytes > config.outbox_bytes {
+            let text = format!("{messages} messages of this account wait for other nodes already");
+            return Err(Refusal::after(ErrorCode::SenderQuota, 60, text));
+        }
+        let held = self.mailboxes.get(&MailboxId::outbox(home)).map_or(0, |held| held.bytes);
+        if held + bytes > config.outbox_bytes_per_node {
+            let text = format!("{held} bytes wait for {} already", self.node_name(&home));
+            return Err(Refusal::after(ErrorCode::SenderQuota, 300, text));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn outbox_mut(&mut self, node: NodeId) -> &mut Outbox {
+        self.outboxes.entry(node).or_default()
+    }
+
+    fn has_something_for(&self, node: &NodeId) -> bool {
+        let waits = |held: &crate::mail::mailbox::Mailbox| !held.items.is_empty();
+        let owed = |outbox: &Outbox| !outbox.late.is_empty() || outbox.quote_due;
+        self.mailboxes.get(&MailboxId::outbox(*node)).is_some_and(waits)
+            || self.outboxes.get(node).is_some_and(owed)
+    }
+
+    /// A node has a new record, so it may have started anew, on older data: it is shown what it
+    /// signed last. Not by everybody at the same moment.
+    pub(crate) fn quote_later(&mut self, node: NodeId) {
+        if self.tables.seen.get(&node).is_none() {
+            return;
+        }
+        let outbox = self.outbox_mut(node);
+        outbox.quote_due = true;
+        let crowd = (self.routing.routes.len() as u64 * QUOTE_SPREAD).min(LONGEST_SPREAD);
+        let at = self.steady + self.choose() % crowd.max(1);
+        self.timers.set_by(Timer::Outbox(node), at);
+    }
+
+    /// At start: mail waits from before.
+    pub(crate) fn reopen_outboxes(&mut self) {
+        let waiting = self.mailboxes.iter().filter(|(_, held)| !held.items.is_empty());
+        let nodes: Vec<NodeId> = waiting.filter_map(|(id, _)| id.destination()).collect();
+        for node in nodes {
+            self.want_link(node);
+        }
+    }
+
+    /// Sees to it that there is a stream to `node`, unless it is too early for another attempt.
+    pub(crate) fn want_link(&mut self, node: NodeId) {
+        let steady = self.steady;
+        let outbox = self.outbox_mut(node);
+        if outbox.link.is_some() {
+            self.pumping.insert(node);
+            return;
+        }
+        if outbox.opening.is_some() {
+            return;
+        }
+        if outbox.attempts.next > steady {
+            let next = outbox.attempts.next;
+            self.timers.set_by(Timer::Outbox(node), next);
+            return;
+        }
+        let addresses = self.addresses(&node);
+        let outbox = self.outbox_mut(node);
+        if addresses.is_empty() {
+            outbox.reason = "no record of it is known any more".into();
+            return;
+        }
+        outbox.opening = Some(steady);
+        self.timers.set_by(Timer::Outbox(node), self.steady + PATIENCE);
+        self.command(Command::OpenLink { node, addresses });
+    }
+
+    /// There was word from `node`: what waits for it need not wait any longer.
+    pub(crate) fn contact(&mut self, node: NodeId) {
+        if self.outboxes.get(&node).is_some_and(|outbox| outbox.attempts.failed > 0) {
+            self.try_now(node);
+        }
+    }
+
+    /// Forgets failed attempts and tries again, if there is something to hand over.
+    pub(crate) fn try_now(&mut self, node: NodeId) {
+        if let Some(outbox) = self.outboxes.get_mut(&node) {
+            outbox.attempts = Attempts::default();
+        }
+        if self.has_something_for(&node) {
+            self.want_link(node);
+        }
+    }
+
+    pub(crate) fn on_own_link(&mut self, link: LinkId, node: NodeId) {
+        let quoted = self.tables.seen.get(&node).map(|row| row.root.clone());
+        let open = MailOpen {
+            versions: PROTOCOL_VERSIONS,
+            generation: self.generation,
+            run: ByteArray::new(self.run),
+            quoted,
+        };
+        let steady = self.steady;
+        let outbox = self.outbox_mut(node);
+        outbox.opening = None;
+        let new = OutLink {
+            id: link,
+            opened: false,
+            envelopes: 0,
+            bytes: 0,
+            next_batch: 1,
+            heard: steady,
+            used: steady,
+        };
+        if let Some(old) = outbox.link.replace(new) {
+            outbox.rewind();
+            self.links.outgoing.remove(&old.id);
+            self.command(Command::CloseLink { link: old.id });
+        }
+        self.links.outgoing.insert(link, node);
+        self.command(Command::Frame { link, frame: open.into() });
+        self.timers.set_by(Timer::Outbox(node), self.steady + PATIENCE);
+    }
+
+    /// A frame on a stream that this node opened.
+    pub(crate) fn on_taker_frame(&mut self, now: Millis, node: NodeId, link: LinkId, frame: Frame) {
+        let steady = self.steady;
+        let Some(held) = self.outbox_mut(node).link.as_mut().filter(|held| held.id == link) else {
+            return;
+        };
+        held.heard = steady;
+        match frame {
+            Frame::MailOpened(opened) if !held.opened => self.on_mail_opened(now, node, &opened),
+            Frame::Credit(credit) if held.opened => {
+                held.envelopes = held.envelopes.saturating_add(credit.messages).min(MOST_ENVELOPES);
+                held.bytes = held.bytes.saturating_add(credit.bytes).min(MOST_BYTES);
+                self.pumping.insert(node);
+            }
+            Frame::BatchReply(reply) if held.opened => self.on_batch_reply(now, node, *reply),
+            other => self.drop_link(now, node, format!("{} out of turn", other.name())),
+        }
+    }
+
+    fn on_mail_opened(&mut self, now: Millis, node: NodeId, opened: &MailOpened) {
+        let (low, high) = PROTOCOL_VERSIONS;
+        if !(low..=high).contains(&opened.version) {
+            let how = format!("speaks version {} only", opened.version);
+            return self.drop_link(now, node, how);
+        }
+        if let Some(root) = &opened.quoted {
+            self.check_quote(now, root);
+        }
+        self.heard_generation(now, node, opened.generation);
+        let outbox = self.outbox_mut(node);
+        let Some(link) = outbox.link.as_mut() else { return };
+        link.opened = true;
+        let id = link.id;
+        outbox.quote_due = false;
+        for late in core::mem::take(&mut self.outbox_mut(node).late) {
+            self.command(Command::Frame { link: id, frame: late.into() });
+        }
+        self.pumping.insert(node);
+    }
+
+    pub(crate) fn on_link_failed(&mut self, now: Millis, node: NodeId, reason: String) {
+        self.outbox_mut(node).opening = None;
+        self.put_off(now, node, reason);
+    }
+
+    pub(crate) fn on_link_down(
+        &mut self,
+        now: Millis,
+        link: LinkId,
+        reason: String,
+        garbage: bool,
+    ) {
+        if let Some(InLink { node, .. }) = self.links.incoming.remove(&link)
+            && garbage
+        {
+            self.news(now, News::Misbehaved { node, how: reason.clone() });
+        }
+        let Some(node) = self.links.outgoing.remove(&link) else { return };
+        let outbox = self.outbox_mut(node);
+        if outbox.link.as_ref().is_some_and(|held| held.id == link) {
+            outbox.link = None;
+            outbox.rewind();
+            self.put_off(now, node, reason);
+        }
+    }
+
+    /// Closes a stream whose other end does not keep to the protocol.
+    pub(crate) fn drop_link(&mut self, now: Millis, node: NodeId, how: String) {
+        self.close_own_link(node);
+        self.news(now, News::Misbehaved { node, how: how.clone() });
+        self.put_off(now, node, how);
+    }
+
+    pub(crate) fn close_own_link(&mut self, node: NodeId) {
+        let outbox = self.outbox_mut(node);
+        let link = outbox.link.take();
+        outbox.rewind();
+        if let Some(OutLink { id, .. }) = link {
+            self.links.outgoing.remove(&id);
+            self.command(Command::CloseLink { link: id });
+        }
+    }
+
+    /// It did not work: again later, if there is still something to hand over.
+    fn put_off(&mut self, now: Millis, node: NodeId, reason: String) {
+        if !self.has_something_for(&node) {
+            return;
+        }
+        let (steady, spread) = (self.steady, self.choose());
+        let outbox = self.outbox_mut(node);
+        outbox.attempts.fail(steady, spread);
+        // Its next record is another occasion.
+        outbox.quote_due &= outbox.attempts.failed < MAX_QUOTES;
+        let next = outbox.attempts.next;
+        let is_new = outbox.reason != reason;
+        outbox.reason.clone_from(&reason);
+        if is_new {
+            self.news(now, News::MailWaits { node, reason });
+        }
+        self.timers.set_by(Timer::Outbox(node), next);
+    }
+
+    /// Something about this outbox is due.
+    pub(crate) fn look_after_outbox(&mut self, now: Millis, node: NodeId) {
+        let steady = self.steady;
+        let outbox = self.outbox_mut(node);
+        if outbox.opening.is_some_and(|since| since + PATIENCE <= steady) {
+            outbox.opening = None;
+            self.put_off(now, node, "no answer in time".into());
+        }
+        let outbox = self.outbox_mut(node);
+        if outbox.patience_ends().is_some_and(|end| end <= steady) {
+            self.drop_link(now, node, "it takes mail and does not answer".into());
+        }
+        let is_idle = self.outbox_mut(node).idle_ends().is_some_and(|end| end <= steady);
+        if is_idle && !self.has_something_for(&node) {
+            self.close_own_link(node);
+        }
+        self.outbox_mut(node).release_lanes(steady);
+        self.pumping.insert(node);
+        if self.has_something_for(&node) {
+            self.want_link(node);
+        }
+        if let Some(next) = self.outbox_mut(node).next_look(steady) {
+            self.timers.set_by(Timer::Outbox(node), next);
+        }
+    }
+
+    /// Tells another node that mail of its user expired here: now, or when there is a stream.
+    pub(crate) fn send_late(&mut self, node: NodeId, late: Late) {
+        let outbox = self.outbox_mut(node);
+        match &outbox.link {
+            Some(link) if link.opened => {
+                let link = link.id;
+                self.command(Command::Frame { link, frame: late.into() });
+            }
+            _ => {
+                if outbox.late.len() == MAX_LATE {
+                    outbox.late.pop_front();
+                }
+                outbox.late.push_back(late);
+                self.want_link(node);
+            }
+        }
+    }
+
+    /// One message of `sender` more waits for other nodes.
+    pub(crate) fn waits(&mut self, sender: AccountId, bytes: u64) {
+        let waiting = self.sender_waiting.entry(sender).or_default();
+        *waiting = (waiting.0 + 1, waiting.1 + bytes);
+    }
+
+    /// One message of `sender` less waits for other nodes.
+    pub(crate) fn no_longer_waits(&mut self, sender: Option<MailboxId>, bytes: u64) {
+        let Some(sender) = sender.map(|sender| sender.account) else { return };
+        // What was there before the node started was not counted.
+        if let Some(waiting) = self.sender_waiting.get_mut(&sender) {
+            *waiting = (waiting.0.saturating_sub(1), waiting.1.saturating_sub(bytes));
+            if waiting.0 == 0 {
+                self.sender_waiting.remove(&sender);
+            }
+        }
+    }
+}

@@ -1,0 +1,407 @@
+//! The routing table: the record of every node of the network. `spec/node.md`.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use postroad_proto::codec;
+use postroad_proto::frame::{Nodes, NodesListed};
+use postroad_proto::ids::{Hash, Millis, NodeId};
+use postroad_proto::limits::{
+    CLOCK_ALLOWANCE_SECONDS, MAX_DEADLINE_SECONDS, MAX_NODE_RECORD, MAX_NODES, NODE_RECORD_SECONDS,
+};
+use postroad_proto::record::digest::{self, Entry};
+use postroad_proto::record::{CRITICAL_FLAGS, NodeRecord, RECORD_VERSION};
+use postroad_proto::signed::Signed;
+
+use super::neighbours::is_private;
+use super::news::News;
+use super::{Command, Verdict};
+use crate::core::{Core, Output};
+use crate::state::RouteRow;
+use crate::timers::Timer;
+
+/// Bytes that a signed record takes when it is encoded: payload, signature and their heads.
+const MAX_SIGNED: usize = MAX_NODE_RECORD + 128;
+/// How often records that are over for good are looked for.
+const CLEAN: Millis = 3_600_000;
+/// New records of one node that are taken per hour, some of them at once.
+pub(crate) const RENEWALS_PER_HOUR: u64 = 60;
+pub(crate) const RENEWALS_AT_ONCE: u64 = 60;
+/// How soon a node that was not known may be connected to.
+const SOON: Millis = 200;
+/// Least time between two renewals of the own record.
+const RENEWAL: Millis = 60_000;
+/// Entries in one answer: they fit a frame.
+const MAX_ENTRIES: usize = 4096;
+
+/// What is looked at often, without decoding the record.
+#[derive(Debug, Clone)]
+pub(crate) struct Route {
+    pub(crate) seq: u64,
+    /// The highest that was seen: a node cannot take it back.
+    pub(crate) generation: u64,
+    /// Seconds since the Unix epoch.
+    pub(crate) expires: u64,
+    /// First bytes of the payload's hash.
+    pub(crate) hash: [u8; 8],
+    /// What it calls itself; may be empty.
+    pub(crate) name: Box<str>,
+    /// Whether two records with the same number were seen: its key is used twice.
+    pub(crate) equivocates: bool,
+}
+
+impl Route {
+    fn new(record: &NodeRecord, signed: &Signed<NodeRecord>) -> Self {
+        Self {
+            seq: record.seq,
+            generation: record.generation,
+            expires: record.expires,
+            hash: prefix(&signed.hash().0),
+            name: record.name.as_str().into(),
+            equivocates: false,
+        }
+    }
+
+    pub(crate) fn is_current(&self, now: Millis) -> bool {
+        now / 1000 < self.expires.saturating_add(CLOCK_ALLOWANCE_SECONDS)
+    }
+}
+
+/// Every route, and what stands for the table when it is compared with others.
+#[derive(Default)]
+pub(crate) struct Routing {
+    pub(crate) routes: BTreeMap<NodeId, Route>,
+    /// Values of the buckets as of the last change; none where they are to be made anew.
+    buckets: BTreeMap<u8, [u8; 8]>,
+    /// The earliest time at which a current record is over, seconds: buckets hold until then.
+    fresh_until: u64,
+}
+
+impl Routing {
+    fn touch(&mut self, node: &NodeId) {
+        self.buckets.remove(&node.0[0]);
+    }
+
+    fn entries(&self, bucket: u8, now: Millis) -> Vec<Entry> {
+        let mut from = NodeId([0; 32]);
+        from.0[0] = bucket;
+        let mut to = NodeId([0xff; 32]);
+        to.0[0] = bucket;
+        let current = self.routes.range(from..=to).filter(|(_, route)| route.is_current(now));
+        current.map(|(node, route)| Entry { node: prefix(&node.0), hash: route.hash }).collect()
+    }
+
+    /// The values of all buckets.
+    pub(crate) fn digest(&mut self, now: Millis) -> [[u8; 8]; 256] {
+        if now / 1000 >= self.fresh_until {
+            self.buckets.clear();
+            let current = self.routes.values().filter(|route| route.is_current(now));
+            self.fresh_until = current
+                .map(|route| route.expires.saturating_add(CLOCK_ALLOWANCE_SECONDS))
+                .min()
+                .unwrap_or(u64::MAX);
+        }
+        let mut values = [[0; 8]; 256];
+        for (number, value) in (0..=u8::MAX).zip(values.iter_mut()) {
+            *value = match self.buckets.get(&number) {
+                Some(held) => *held,
+                None => {
+                    let made = digest::bucket(&self.entries(number, now));
+                    self.buckets.insert(number, made);
+                    made
+                }
+            };
+        }
+        values
+    }
+
+    /// The entries of buckets, as [`NodesListed`] carries them.
+    pub(crate) fn list(&self, buckets: &[u8], now: Millis) -> NodesListed {
+        let mut entries = Vec::new();
+        for bucket in buckets {
+            let found = self.entries(*bucket, now);
+            let room = MAX_ENTRIES.saturating_sub(entries.len() / 16);
+            if found.len() > room && !entries.is_empty() {
+                return NodesListed { rest: u64::from(*bucket), entries: entries.into() };
+            }
+            for entry in found.iter().take(MAX_ENTRIES) {
+                entries.extend_from_slice(&entry.node);
+                entries.extend_from_slice(&entry.hash);
+            }
+        }
+        NodesListed { rest: 256, entries: entries.into() }
+    }
+
+    /// Nodes whose id begins with `start`, lowest first.
+    pub(crate) fn by_prefix(&self, start: [u8; 8]) -> impl Iterator<Item = (&NodeId, &Route)> {
+        let (mut from, mut to) = ([0; 32], [0xff; 32]);
+        from[..8].copy_from_slice(&start);
+        to[..8].copy_from_slice(&start);
+        self.routes.range(NodeId(from)..=NodeId(to))
+    }
+}
+
+impl Core {
+    /// Fills the table from what the store holds.
+    pub(crate) fn load_routes(&mut self) {
+        for (node, row) in self.tables.routes.iter() {
+            // Its signature was checked when it came in.
+            if let Ok(record) = decode(&row.record) {
+                self.routing.routes.insert(*node, Route::new(&record, &row.record));
+            }
+        }
+    }
+
+    /// The record held of a node, current or not.
+    pub(crate) fn node_record(&self, node: &NodeId) -> Option<NodeRecord> {
+        decode(&self.tables.routes.get(node)?.record).ok()
+    }
+
+    /// How people call a node: its name, or its id. A name is the node's own word.
+    pub fn node_name(&self, node: &NodeId) -> String {
+        if *node == self.node {
+            return self.keys.name.clone();
+        }
+        let own = self.routing.routes.get(node).map(|route| &*route.name);
+        match own.filter(|name| !name.is_empty()).or_else(|| self.name_given(node)) {
+            Some(name) => name.to_owned(),
+            None => node.to_string(),
+        }
+    }
+
+    /// What the operator or the network's definition calls a node.
+    fn name_given(&self, node: &NodeId) -> Option<&str> {
+        let pinned = self.tables.pins.get(node).map(|row| row.name.as_str());
+        let name = pinned.or_else(|| Some(self.peers.bootstrap.get(node)?.name.as_str()));
+        name.filter(|name| !name.is_empty())
+    }
+
+    /// The number that this node's next own record is to carry.
+    pub fn own_record_seq(&self, now: Millis) -> u64 {
+        let last = self.routing.routes.get(&self.node).map_or(0, |route| route.seq);
+        (now / 1000).max(last.saturating_add(1))
+    }
+
+    /// This node's own record: kept, and told to everybody.
+    pub fn set_record(&mut self, now: Millis, record: Signed<NodeRecord>) {
+        let Ok(opened) = decode(&record) else { return };
+        if opened.node != self.node {
+            return;
+        }
+        self.is_public = opened.p2p.iter().any(|address| !is_private(address));
+        self.publish(&record);
+        self.keep_record(now, &opened, record);
+    }
+
+    pub(crate) fn publish(&mut self, record: &Signed<NodeRecord>) {
+        if let Ok(bytes) = codec::encode(record) {
+            self.command(Command::Publish { record: bytes.into() });
+        }
+    }
+
+    pub(crate) fn on_gossip(&mut self, now: Millis, id: u64, from: NodeId, bytes: &Bytes) {
+        let verdict = match codec::decode::<Signed<NodeRecord>>(bytes, MAX_SIGNED) {
+            Ok(record) => self.take_record(now, from, record),
+            Err(_) => {
+                self.news(now, News::BadRecord { from });
+                Verdict::Reject
+            }
+        };
+        self.command(Command::Verdict { id, verdict });
+    }
+
+    /// A record that `from` passed on: kept if it is news.
+    pub(crate) fn take_record(
+        &mut self,
+        now: Millis,
+        from: NodeId,
+        signed: Signed<NodeRecord>,
+    ) -> Verdict {
+        let Ok(record) = decode(&signed) else {
+            self.news(now, News::BadRecord { from });
+            return Verdict::Reject;
+        };
+        let node = record.node;
+        let held = self.tables.routes.get(&node);
+        if held.is_some_and(|row| row.record.payload == signed.payload) {
+            return Verdict::Ignore;
+        }
+        // Of a version to come: nobody is to blame for passing it on.
+        if record.version != RECORD_VERSION || record.flags & CRITICAL_FLAGS != 0 {
+            return Verdict::Ignore;
+        }
+        // What is stale needs no look at its signature.
+        let known = self.routing.routes.get(&node).cloned();
+        if known.as_ref().is_some_and(|known| record.seq < known.seq) {
+            return Verdict::Ignore;
+        }
+        let lifetime = NODE_RECORD_SECONDS + CLOCK_ALLOWANCE_SECONDS;
+        let too_long = record.expires > record.issued.saturating_add(lifetime);
+        if too_long || signed.open(&self.keys.network).is_err() {
+            self.news(now, News::BadRecord { from });
+            return Verdict::Reject;
+        }
+        if record.issued > now / 1000 + CLOCK_ALLOWANCE_SECONDS {
+            self.news(now, News::FutureRecord { node, from });
+            return Verdict::Ignore;
+        }
+        if !record.is_current(now / 1000) {
+            return Verdict::Ignore;
+        }
+        if node == self.node {
+            // Our own, and newer than what we hold: told before our data was rolled back.
+            self.news(now, News::OwnRecord { from });
+            if let Some(known) = self.routing.routes.get_mut(&node) {
+                known.seq = record.seq;
+            }
+            self.renew_record();
+            return Verdict::Ignore;
+        }
+        match known {
+            // Anybody can make records without end; each costs everybody a little.
+            Some(_) if !self.take_renewal(now, node) => return Verdict::Ignore,
+            Some(known) if known.seq == record.seq => {
+                if let Some(route) = self.routing.routes.get_mut(&node)
+                    && !core::mem::replace(&mut route.equivocates, true)
+                {
+                    self.news(now, News::Equivocates { node, from });
+                }
+                // All must keep the same one, or their tables never agree.
+                if prefix(&signed.hash().0) >= known.hash {
+                    return Verdict::Ignore;
+                }
+            }
+            None if !self.has_room_for(&node) => return Verdict::Ignore,
+            _ => {}
+        }
+        self.keep_record(now, &record, signed);
+        Verdict::Accept
+    }
+
+    /// Asks for a new own record. Not at once each time: should two nodes run with one key, they
+    /// would never end.
+    fn renew_record(&mut self) {
+        if self.peers.renewed_at.is_none_or(|at| at + RENEWAL <= self.steady) {
+            self.peers.renewed_at = Some(self.steady);
+            self.command(Command::RenewRecord);
+        }
+    }
+
+    /// A record that was made while this node's clock was ahead is no good to anybody; nor is one
+    /// that others hold a newer one of.
+    pub(crate) fn mend_own_record(&mut self, now: Millis) {
+        let own = self.node_record(&self.node);
+        let known = self.routing.routes.get(&self.node).map(|route| route.seq);
+        let is_off = |own: NodeRecord| {
+            own.issued > now / 1000 + CLOCK_ALLOWANCE_SECONDS || known > Some(own.seq)
+        };
+        if own.is_some_and(is_off) {
+            self.renew_record();
+        }
+    }
+
+    fn take_renewal(&mut self, now: Millis, node: NodeId) -> bool {
+        let renewals = &mut self.origin(now, node).renewals;
+        renewals.take(RENEWALS_PER_HOUR, RENEWALS_AT_ONCE, now).is_ok()
+    }
+
+    fn has_room_for(&self, node: &NodeId) -> bool {
+        let wanted =
+            self.tables.pins.get(node).is_some() || self.peers.bootstrap.contains_key(node);
+        wanted || (self.routing.routes.len() as u64) < self.config.roads.max_routes
+    }
+
+    fn keep_record(&mut self, now: Millis, record: &NodeRecord, signed: Signed<NodeRecord>) {
+        let node = record.node;
+        let mut route = Route::new(record, &signed);
+        self.routing.fresh_until =
+            self.routing.fresh_until.min(record.expires.saturating_add(CLOCK_ALLOWANCE_SECONDS));
+        let before = self.routing.routes.get(&node);
+        route.generation = route.generation.max(before.map_or(0, |b| b.generation));
+        route.equivocates = before.is_some_and(|b| b.equivocates);
+        let (is_new, raised) = match before {
+            Some(before) => (false, route.generation > before.generation),
+            None => (true, false),
+        };
+        let moved = self.node_record(&node).is_none_or(|held| held.p2p != record.p2p);
+        let generation = route.generation;
+        self.routing.routes.insert(node, route);
+        self.routing.touch(&node);
+        self.tables.routes.put(node, RouteRow { record: signed }, &mut self.group.staged);
+        self.timers.set_by(Timer::Routes, self.steady + CLEAN);
+        if node == self.node {
+            return;
+        }
+        if is_new {
+            self.news(now, News::NewNode { node, name: record.name.clone() });
+            self.timers.set_by(Timer::Neighbours, self.steady + SOON);
+        }
+        if !is_new {
+            self.quote_later(node);
+        }
+        if raised {
+            self.tell_generation(now, node, generation);
+        }
+        if moved {
+            self.try_now(node);
+        }
+    }
+
+    /// Forgets nodes that no mail can wait for any more.
+    pub(crate) fn clean_routes(&mut self, now: Millis) {
+        let gone = |route: &Route| route.expires + MAX_DEADLINE_SECONDS < now / 1000;
+        let routes = self.routing.routes.iter();
+        let dead: Vec<NodeId> = routes
+            .filter(|(node, route)| gone(route) && **node != self.node)
+            .map(|(node, _)| *node)
+            .collect();
+        for node in dead {
+            self.routing.routes.remove(&node);
+            self.routing.touch(&node);
+            self.tables.routes.remove(&node, &mut self.group.staged);
+            self.news(now, News::Forgotten { node });
+        }
+        self.timers.set(Timer::Routes, self.steady + CLEAN);
+    }
+
+    /// The records of nodes whose ids begin so.
+    pub(crate) fn records_by_prefix(&self, prefixes: &[u8], now: Millis) -> Nodes {
+        let (prefixes, _) = prefixes.as_chunks::<8>();
+        let found = prefixes.iter().take(MAX_NODES).filter_map(|start| {
+            let (node, _) =
+                self.routing.by_prefix(*start).find(|(_, route)| route.is_current(now))?;
+            self.tables.routes.get(node).map(|row| row.record.clone())
+        });
+        Nodes { records: found.collect() }
+    }
+
+    pub(crate) fn command(&mut self, command: Command) {
+        self.group.released.push(Output::Road(command));
+    }
+}
+
+/// What a record says, unchecked.
+fn decode(signed: &Signed<NodeRecord>) -> Result<NodeRecord, codec::CodecError> {
+    codec::decode(&signed.payload, MAX_NODE_RECORD)
+}
+
+/// How a record stands in a list of its bucket, whose it is, and its number.
+pub(crate) fn entry_of(signed: &Signed<NodeRecord>) -> Option<([u8; 16], NodeId, u64)> {
+    let record = decode(signed).ok()?;
+    let mut entry = [0; 16];
+    entry[..8].copy_from_slice(&record.node.0[..8]);
+    entry[8..].copy_from_slice(&signed.hash().0[..8]);
+    Some((entry, record.node, record.seq))
+}
+
+/// The first eight bytes.
+pub(crate) fn prefix(bytes: &[u8; 32]) -> [u8; 8] {
+    let mut start = [0; 8];
+    start.copy_from_slice(&bytes[..8]);
+    start
+}
+
+/// The root that stands for the table.
+pub(crate) fn root(values: &[[u8; 8]; 256]) -> Hash {
+    digest::root(values)
+}

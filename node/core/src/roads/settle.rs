@@ -1,0 +1,214 @@
+//! What becomes of a batch: receipts and refusals settle items, all else is offered again.
+
+use postroad_proto::error::ErrorCode;
+use postroad_proto::frame::{BatchReply, LateRefusal, Records, RefusedParcel};
+use postroad_proto::ids::{Millis, NodeId};
+use postroad_proto::receipt::{Receipt, ReceiptKind, role, split};
+
+use super::neighbours::Attempts;
+use super::news::News;
+use super::outbox::Offered;
+use crate::changes::MailboxId;
+use crate::core::Core;
+use crate::mail::delivery::Gone;
+use crate::reply::cut;
+use crate::state::SeenRow;
+
+/// Bounds of how long a refusal puts mail off.
+const LEAST_HOLD: u64 = 1;
+const LONGEST_HOLD: u64 = 600;
+
+/// Mail whose recipient has another home.
+#[derive(Debug)]
+pub(crate) struct Rerouted {
+    pub(crate) from: NodeId,
+    pub(crate) item: Offered,
+    pub(crate) to: Moved,
+    /// What the sender is told.
+    pub(crate) late: LateRefusal,
+}
+
+/// Where to.
+#[derive(Debug)]
+pub(crate) struct Moved {
+    pub(crate) home: NodeId,
+    /// Epoch and number of the record that says so.
+    pub(crate) record: (u64, u64),
+    /// How often it has been sent on, this time included.
+    pub(crate) hops: u64,
+}
+
+impl Core {
+    pub(crate) fn on_batch_reply(&mut self, now: Millis, node: NodeId, reply: BatchReply) {
+        let steady = self.steady;
+        let Some((sent, offered)) = self.outbox_mut(node).in_flight.remove(&reply.number) else {
+            return self.drop_link(now, node, "a reply to no batch".into());
+        };
+        let receipts = match self.check_receipts(node, &offered, &reply) {
+            Ok(receipts) => receipts,
+            Err(how) => {
+                self.outbox_mut(node).in_flight.insert(reply.number, (sent, offered));
+                return self.drop_link(now, node, how);
+            }
+        };
+        // A node that opens streams and breaks them off is no better than one that is away.
+        let outbox = self.outbox_mut(node);
+        outbox.attempts = Attempts::default();
+        if let Some(link) = outbox.link.as_mut() {
+            link.used = steady;
+        }
+        if !core::mem::take(&mut outbox.reason).is_empty() {
+            self.news(now, News::MailFlows { node });
+        }
+        let mut again = Vec::new();
+        for item in offered {
+            let receipt = receipts.iter().find(|receipt| receipt.item.parcel == item.parcel);
+            let refused = reply.refused.iter().find(|refused| {
+                refused.envelope == item.envelope
+                    && refused.account.is_none_or(|account| account == item.account)
+            });
+            match (receipt, refused) {
+                (Some(receipt), _) => {
+                    self.settle(node, &item);
+                    self.counters.handed_over += 1;
+                    if let Some(sender) = item.sender {
+                        self.put_receipt(now, sender, receipt.clone());
+                    }
+                }
+                // It expired meanwhile, or waits for another home.
+                (None, _) if !self.waits_in_outbox(node, item.seq) => {}
+                (None, Some(refused)) if !refused.retriable => {
+                    self.refused_for_good(now, node, &item, refused);
+                }
+                (None, refused) => {
+                    let (seconds, why) = refused.map_or_else(
+                        || (30, "it did not say what became of it".to_owned()),
+                        |r| (r.retry_after, format!("{}: {}", r.code, cut(r.detail.clone()))),
+                    );
+                    let until = self.steady + seconds.clamp(LEAST_HOLD, LONGEST_HOLD) * 1000;
+                    again.push((item, until, why));
+                }
+            }
+        }
+        self.outbox_mut(node).after_batch(reply.number, again);
+        self.pumping.insert(node);
+        self.look_later(node);
+    }
+
+    pub(crate) fn waits_in_outbox(&self, node: NodeId, seq: u64) -> bool {
+        let held = self.mailboxes.get(&MailboxId::outbox(node));
+        held.is_some_and(|held| held.items.contains_key(&seq))
+    }
+
+    /// The receipts of a reply, if every one is for something that was offered, and its node
+    /// signed them.
+    fn check_receipts(
+        &mut self,
+        node: NodeId,
+        offered: &[Offered],
+        reply: &BatchReply,
+    ) -> Result<Vec<Receipt>, String> {
+        let Some(signed) = &reply.root else {
+            return match reply.items.is_empty() {
+                true => Ok(Vec::new()),
+                false => Err("receipts without a signature".into()),
+            };
+        };
+        let mut parcels: Vec<_> = reply.items.iter().map(|item| item.parcel).collect();
+        parcels.sort_unstable();
+        parcels.dedup();
+        if parcels.len() != reply.items.len() || parcels.len() > offered.len() {
+            return Err("more receipts than parcels".into());
+        }
+        let receipts = split(&reply.items, &reply.path, signed).map_err(|e| e.to_string())?;
+        let first = receipts.first().ok_or("a signature without receipts")?;
+        // All hang below one root, so one signature stands for all.
+        let root = first.verify(&self.keys.network).map_err(|e| format!("a receipt: {e}"))?;
+        if root.node != node {
+            return Err("a receipt that another node signed".into());
+        }
+        let custody = ReceiptKind::AtNode.number();
+        let fits = |receipt: &Receipt| {
+            (receipt.item.kind, receipt.item.role) == (custody, role::HOME)
+                && offered.iter().any(|offered| offered.parcel == receipt.item.parcel)
+        };
+        if !receipts.iter().all(fits) {
+            return Err("a receipt for what was not offered".into());
+        }
+        let row = self.tables.seen.get(&node).and_then(|row| crate::rollback::read(&row.root));
+        if row.is_none_or(|held| (held.generation, held.commit) < (root.generation, root.commit)) {
+            let row = SeenRow { root: signed.clone() };
+            self.tables.seen.put(node, row, &mut self.group.staged);
+        }
+        Ok(receipts)
+    }
+
+    /// A recipient's records as its home gave them, if they hold: they go into a mailbox here.
+    fn check_records(&self, item: &Offered, records: &Records) -> Option<Records> {
+        let record = records.record.open(&self.keys.network).ok()?;
+        let devices = records.devices.open(&self.keys.network).ok()?;
+        let fits = record.account == item.account && devices.account == item.account;
+        let (record, devices) = (records.record.clone(), records.devices.clone());
+        fits.then_some(Records { record, devices, handle: None, fallback: Vec::new() })
+    }
+
+    fn refused_for_good(
+        &mut self,
+        now: Millis,
+        node: NodeId,
+        item: &Offered,
+        refused: &RefusedParcel,
+    ) {
+        self.counters.refused += 1;
+        if !matches!(refused.code, ErrorCode::Moved | ErrorCode::StaleDevices) {
+            self.blame(now, item.sender);
+        }
+        let mut late = LateRefusal {
+            parcel: item.parcel,
+            node,
+            code: refused.code,
+            detail: cut(refused.detail.clone()),
+            record: None,
+            records: None,
+        };
+        match refused.code {
+            ErrorCode::Moved => {
+                let moved = refused.record.as_ref().and_then(|record| {
+                    let opened = record.open(&self.keys.network).ok()?;
+                    let record = (opened.epoch, opened.seq);
+                    let is_news = item.moved.is_none_or(|by| record > (by.0, by.1));
+                    let fits = opened.account == item.account && opened.home != node && is_news;
+                    let hops = item.moved.map_or(0, |by| by.2) + 1;
+                    fits.then_some(Moved { home: opened.home, record, hops })
+                });
+                let Some(to) = moved else {
+                    late.detail = "it has moved, says its home, without proof".into();
+                    self.settle(node, item);
+                    return self.put_refusal(now, item.sender, late);
+                };
+                late.record = refused.record.clone();
+                self.rerouting.push_back(Rerouted { from: node, item: item.clone(), to, late });
+            }
+            ErrorCode::StaleDevices => {
+                late.records = refused.records.as_ref().and_then(|r| self.check_records(item, r));
+                self.settle(node, item);
+                self.put_refusal(now, item.sender, late);
+            }
+            _ => {
+                self.settle(node, item);
+                self.put_refusal(now, item.sender, late);
+            }
+        }
+    }
+
+    /// An item of an outbox is done with, whatever became of it.
+    pub(crate) fn settle(&mut self, node: NodeId, offered: &Offered) {
+        let outbox = MailboxId::outbox(node);
+        if self.remove_item(outbox, offered.seq).is_none() {
+            return;
+        }
+        self.release_copy(offered.parcel, Gone::Dropped);
+        self.stage_ack(outbox, &[offered.seq]);
+        self.no_longer_waits(offered.sender, offered.bytes);
+    }
+}

@@ -1,0 +1,149 @@
+//! Doing what the core decided.
+
+use libp2p::PeerId;
+use libp2p::gossipsub::{MessageAcceptance, PublishError};
+use libp2p::swarm::DialError;
+use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
+use postroad_core::roads::{Command, GossipId, Verdict};
+use postroad_proto::ids::NodeId;
+use tokio::time::Instant;
+
+use super::errands::{Asker, Errand, What};
+use super::event_loop::{Asking, EventLoop};
+use super::{addresses, reason};
+
+/// Questions to one peer that are under way at once.
+const ASKING_AT_ONCE: usize = 16;
+/// Records that may wait until somebody listens.
+const MAX_UNHEARD: usize = 16;
+/// Errands that may wait for one peer.
+const MAX_ERRANDS: usize = 512;
+
+impl EventLoop {
+    pub(super) async fn obey(&mut self, command: Command) {
+        match command {
+            Command::Connect { node, addresses } => {
+                if let Some(peer) = addresses::peer_id(&node) {
+                    self.swarm.behaviour_mut().mail.keep(peer);
+                }
+                self.run_errand(node, &addresses, What::Connect).await;
+            }
+            Command::Disconnect { node } => {
+                if let Some(peer) = addresses::peer_id(&node) {
+                    self.swarm.behaviour_mut().mail.forget(&peer);
+                    self.dismiss(peer, "this node hung up".into());
+                }
+            }
+            Command::OpenLink { node, addresses } => {
+                self.run_errand(node, &addresses, What::OpenLink).await;
+            }
+            Command::Ask { id, node, addresses, frame } => {
+                let what = What::Ask(Asker::Core(id), frame);
+                self.run_errand(node, &addresses, what).await;
+            }
+            Command::Publish { record } => self.publish(record.into()),
+            Command::Verdict { id, verdict } => self.pass_verdict(id, verdict),
+            Command::Answer { id, frame } => {
+                if let Some((_, channel)) = self.asked.remove(&id) {
+                    // Whoever asked may have given up.
+                    let _ = self.swarm.behaviour_mut().records.send_response(channel, frame);
+                }
+            }
+            // Done by the handle, at once.
+            Command::Frame { .. } | Command::CloseLink { .. } | Command::RenewRecord => {}
+        }
+    }
+
+    /// Does something with a peer, connecting if need be.
+    pub(super) async fn run_errand(&mut self, node: NodeId, addresses: &[String], what: What) {
+        let errand = Errand::new(what);
+        let Some(peer) = addresses::peer_id(&node) else {
+            return self.fail(errand, node, "its id is no key".into()).await;
+        };
+        let waiting = self.errands.entry(peer).or_default();
+        if waiting.len() >= MAX_ERRANDS {
+            return self.fail(errand, node, "too much waits for it already".into()).await;
+        }
+        waiting.push(errand);
+        if self.peers.contains_key(&peer) {
+            return self.go_on(peer);
+        }
+        let options = DialOpts::peer_id(peer)
+            .condition(PeerCondition::DisconnectedAndNotDialing)
+            .addresses(addresses::dialable(addresses, &peer))
+            .allocate_new_port()
+            .build();
+        match self.swarm.dial(options) {
+            // Being dialled already: the errand waits for that.
+            Ok(()) | Err(DialError::DialPeerConditionFalse(_)) => {}
+            Err(error) => self.fail_errands(peer, &reason::of_dial(&error)).await,
+        }
+    }
+
+    /// Does as much of what waits for a connected peer as may be done at once.
+    pub(super) fn go_on(&mut self, peer: PeerId) {
+        let Some(held) = self.peers.get(&peer) else { return };
+        let known = held.known;
+        let mut free = ASKING_AT_ONCE.saturating_sub(self.asking_of(&peer));
+        for errand in self.errands.remove(&peer).unwrap_or_default() {
+            match errand.what {
+                // It is over when the peer is known, or gone.
+                What::Connect if known => {}
+                What::OpenLink => {
+                    if self.opening.insert(peer, Instant::now()).is_none() {
+                        self.swarm.behaviour_mut().mail.open(peer);
+                    }
+                }
+                What::Ask(asker, frame) if free > 0 => {
+                    free -= 1;
+                    let request = self.swarm.behaviour_mut().records.send_request(&peer, frame);
+                    let asking = Asking { asker, peer, since: errand.since };
+                    self.asking.insert(request, asking);
+                }
+                what => {
+                    let later = Errand { what, ..errand };
+                    self.errands.entry(peer).or_default().push(later);
+                }
+            }
+        }
+    }
+
+    fn asking_of(&self, peer: &PeerId) -> usize {
+        self.asking.values().filter(|asking| asking.peer == *peer).count()
+    }
+
+    /// Whatever waits for a peer comes to nothing.
+    pub(super) async fn fail_errands(&mut self, peer: PeerId, reason: &str) {
+        self.swarm.behaviour_mut().mail.forget(&peer);
+        let Some(node) = addresses::node_id(&peer) else { return };
+        for errand in self.errands.remove(&peer).unwrap_or_default() {
+            self.fail(errand, node, reason.to_owned()).await;
+        }
+    }
+
+    /// Tells everybody the own record; as soon as somebody is there.
+    pub(super) fn publish(&mut self, record: Vec<u8>) {
+        let topic = self.topic.hash();
+        match self.swarm.behaviour_mut().gossip.publish(topic, record.clone()) {
+            Ok(_) | Err(PublishError::Duplicate) => {}
+            Err(PublishError::NoPeersSubscribedToTopic) => {
+                self.unheard.push_back(record);
+                if self.unheard.len() > MAX_UNHEARD {
+                    self.unheard.pop_front();
+                }
+            }
+            Err(error) => tracing::warn!(%error, "the node's record is not passed on"),
+        }
+    }
+
+    pub(super) fn pass_verdict(&mut self, id: GossipId, verdict: Verdict) {
+        let Some((message, from)) = self.gossip.remove(&id) else { return };
+        let verdict = match verdict {
+            Verdict::Accept => MessageAcceptance::Accept,
+            Verdict::Ignore => MessageAcceptance::Ignore,
+            Verdict::Reject => MessageAcceptance::Reject,
+        };
+        let gossip = &mut self.swarm.behaviour_mut().gossip;
+        gossip.report_message_validation_result(&message, &from, verdict);
+    }
+}
