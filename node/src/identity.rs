@@ -110,7 +110,9 @@ impl Identity {
 
 /// Writes a file that only its owner may read, whole or not at all, and onto the disk.
 pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let parent = path.parent().unwrap_or(Path::new("."));
+    // A bare file name has the empty path as its parent.
+    let named = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let parent = named.unwrap_or(Path::new("."));
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".new");
     let new = parent.join(name);
@@ -120,4 +122,19 @@ pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.sync_all()?;
     fs::rename(&new, path)?;
     fs::File::open(parent)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_in_the_working_directory_can_be_written() {
+        let name = format!("private-{}.test", std::process::id());
+        let written = write_private(Path::new(&name), b"x");
+        let read = fs::read(&name);
+        let _ = fs::remove_file(&name);
+        written.unwrap();
+        assert_eq!(read.unwrap(), b"x");
+    }
 }
