@@ -32,27 +32,49 @@ pub struct Step {
     pub left: bool,
 }
 
-/// The root over `leaves`, which must not be empty; the root over none is 32 zero bytes.
-pub fn root(leaves: &[Hash]) -> Hash {
-    let mut level = leaves.to_vec();
-    while level.len() > 1 {
-        level = parents(&level);
-    }
-    level.first().copied().unwrap_or(Hash([0; 32]))
+/// A whole tree, for whoever needs many of its paths.
+#[derive(Debug, Clone)]
+pub struct Tree {
+    /// From the leaves to the root.
+    levels: Vec<Vec<Hash>>,
 }
 
-/// The path from `leaves[index]` to the root.
-pub fn path(leaves: &[Hash], mut index: usize) -> Vec<Step> {
-    let mut level = leaves.to_vec();
-    let mut steps = Vec::new();
-    while level.len() > 1 {
-        if let Some(hash) = level.get(index ^ 1) {
-            steps.push(Step { hash: *hash, left: index % 2 == 1 });
+impl Tree {
+    /// The tree over `leaves`.
+    pub fn new(leaves: Vec<Hash>) -> Self {
+        let mut levels = vec![leaves];
+        while let Some(level) = levels.last().filter(|level| level.len() > 1) {
+            levels.push(parents(level));
         }
-        index /= 2;
-        level = parents(&level);
+        Self { levels }
     }
-    steps
+
+    /// The root; over no leaves it is 32 zero bytes.
+    pub fn root(&self) -> Hash {
+        self.levels.last().and_then(|top| top.first()).copied().unwrap_or(Hash([0; 32]))
+    }
+
+    /// The path from the leaf at `index` to the root.
+    pub fn path(&self, mut index: usize) -> Vec<Step> {
+        let mut steps = Vec::new();
+        for level in &self.levels {
+            if let Some(hash) = level.get(index ^ 1) {
+                steps.push(Step { hash: *hash, left: index % 2 == 1 });
+            }
+            index /= 2;
+        }
+        steps
+    }
+}
+
+/// The root over `leaves`; over none it is 32 zero bytes.
+pub fn root(leaves: &[Hash]) -> Hash {
+    Tree::new(leaves.to_vec()).root()
+}
+
+/// The path from `leaves[index]` to the root. For many paths of one tree see [`Tree`].
+pub fn path(leaves: &[Hash], index: usize) -> Vec<Step> {
+    Tree::new(leaves.to_vec()).path(index)
 }
 
 fn parents(level: &[Hash]) -> Vec<Hash> {

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::codec::{self, CodecError};
 use crate::ids::{Hash, Millis, NodeId, ParcelId};
 use crate::limits::MAX_PATH;
-use crate::merkle::{self, Step};
+use crate::merkle::{self, Step, Tree};
 use crate::network::Network;
 use crate::record::{CRITICAL_FLAGS, RECORD_VERSION};
 use crate::signed::{Purpose, Signable, Signed, SignedError};
@@ -150,13 +150,13 @@ pub fn split(
     path: &[Step],
     root: &Signed<ReceiptRoot>,
 ) -> Result<Vec<Receipt>, CodecError> {
-    let leaves = items.iter().map(ReceiptItem::leaf).collect::<Result<Vec<_>, _>>()?;
+    let tree = Tree::new(items.iter().map(ReceiptItem::leaf).collect::<Result<_, _>>()?);
     Ok(items
         .iter()
         .enumerate()
         .map(|(index, item)| Receipt {
             item: item.clone(),
-            path: [merkle::path(&leaves, index).as_slice(), path].concat(),
+            path: [tree.path(index).as_slice(), path].concat(),
             root: root.clone(),
         })
         .collect())

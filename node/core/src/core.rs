@@ -130,12 +130,23 @@ pub struct Counters {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Held {
     pub(crate) copies: u8,
-    /// When it waits for another node: for which, and its place in that outbox.
-    pub(crate) bound: Option<Box<(NodeId, u64)>>,
+    /// How many of them lie in outboxes.
+    pub(crate) outbound: u8,
+    /// The outbox that it waits in.
+    pub(crate) bound: Option<Box<Bound>>,
     /// Copies that there were when it came, or when the node started.
     pub(crate) at_first: u8,
     /// Whether one device has acked it: then it does not count as expired.
     pub(crate) acked: bool,
+}
+
+/// A place in an outbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Bound {
+    pub(crate) node: NodeId,
+    pub(crate) seq: u64,
+    /// Who sent it; unknown for what was there before the node started.
+    pub(crate) sender: Option<AccountId>,
 }
 
 /// What is remembered about an account between its requests, in memory only.
@@ -185,7 +196,6 @@ pub struct Core {
     pub(crate) ticker: Ticker,
     /// Whether this node is announced with an address that the world reaches.
     pub(crate) is_public: bool,
-    pub(crate) generations_told: Option<Bucket>,
     pub(crate) tables: Tables,
     pub(crate) mailboxes: BTreeMap<MailboxId, Mailbox>,
     pub(crate) held: HashMap<ParcelId, Held>,
@@ -250,7 +260,6 @@ impl Core {
             sender_waiting: HashMap::new(),
             is_public: false,
             ticker: Ticker::default(),
-            generations_told: None,
             tables,
             mailboxes: BTreeMap::new(),
             held: HashMap::new(),
@@ -302,6 +311,7 @@ impl Core {
                 Timer::Compare => self.compare_tables(now),
                 Timer::Routes => self.clean_routes(now),
                 Timer::Asks => self.drop_overdue_asks(now),
+                Timer::Links => self.close_silent_links(now),
                 Timer::Outbox(node) => self.look_after_outbox(now, node),
             }
         }
@@ -311,7 +321,7 @@ impl Core {
     /// epoch.
     pub fn next_timeout(&self) -> Option<Millis> {
         let expiry = self.expiries.first().map(|(at, _)| at.saturating_mul(1000));
-        let rerouting = (!self.rerouting.is_empty()).then_some(self.clock);
+        let rerouting = (!self.rerouting.is_empty() && !self.full).then_some(self.clock);
         [self.timers.next().map(|at| self.wall(at)), expiry, rerouting].into_iter().flatten().min()
     }
 
@@ -379,7 +389,9 @@ impl Core {
             // Should the floor's record be damaged, an older one took its place.
             mailbox.next = mailbox.next.max(found.seq + 1);
             match found.mailbox.destination() {
-                Some(node) => self.hold_bound(found.id, node, found.seq),
+                Some(node) => {
+                    self.hold_bound(found.id, Bound { node, seq: found.seq, sender: None });
+                }
                 None => self.hold(found.id),
             }
             self.note_expiry(found.mailbox, found.expires);

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use postroad_proto::blob::Blob;
+use postroad_proto::error::ErrorCode;
 use postroad_proto::frame::{Accepted, BatchReply, Frame, Late, RefusedParcel};
 use postroad_proto::ids::{Hash, Millis, NodeId};
 use postroad_proto::merkle;
@@ -11,6 +12,7 @@ use postroad_proto::signed::Signed;
 
 use crate::changes::{Ack, Changes, MailboxId, NewMail, StateChange};
 use crate::core::{Core, Output, SessionId};
+use crate::roads::settle::blames_sender;
 use crate::roads::{Command, LinkId};
 
 /// Changes that wait for the next commit, and about how large that will be.
@@ -22,6 +24,8 @@ pub(crate) struct Staged {
 
 /// Refused parcels of one batch that carry records, of up to 4 KiB each.
 const MAX_ATTACHED: usize = 8;
+/// Refused parcels of one batch that carry the record of a move, of up to 1 KiB each.
+const MAX_PROOFS: usize = 32;
 /// Bytes of detail per refused parcel of a batch.
 const MAX_BATCH_DETAIL: usize = 160;
 /// What a record takes in the journal beside its content.
@@ -120,22 +124,29 @@ impl Group {
         owed.items.push(item);
     }
 
-    /// A parcel of a batch was not taken. Records beyond the first few are left out, so that the
-    /// reply fits a frame: whoever needs them can ask.
+    /// A parcel of a batch was not taken. The reply must fit a frame: records beyond the first few
+    /// are left out, whoever needs them can ask; and what would need one more proof of a move is
+    /// to come again.
     pub(crate) fn refuse(&mut self, to: Creditor, mut refused: RefusedParcel) {
         let owed = self.owed(to);
         let with_records = owed.refused.iter().filter(|refused| refused.records.is_some()).count();
         if with_records >= MAX_ATTACHED {
             refused.records = None;
         }
+        let with_record = owed.refused.iter().filter(|refused| refused.record.is_some()).count();
+        if with_record >= MAX_PROOFS && refused.record.take().is_some() {
+            refused.code = ErrorCode::Busy;
+            refused.retriable = true;
+            refused.retry_after = 1;
+        }
         refused.detail.truncate(refused.detail.floor_char_boundary(MAX_BATCH_DETAIL));
         owed.refused.push(refused);
     }
 
-    /// Parcels taken, and refused for good, of what is owed to `to`.
+    /// Parcels taken, and refused to the blame of whoever sent them, of what is owed to `to`.
     pub(crate) fn tally(&mut self, to: Creditor) -> (u64, u64) {
         let owed = self.owed(to);
-        let refused = owed.refused.iter().filter(|refused| !refused.retriable).count();
+        let refused = owed.refused.iter().filter(|r| !r.retriable && blames_sender(r.code)).count();
         (owed.taken, refused as u64)
     }
 
@@ -189,11 +200,13 @@ impl Core {
             .map(|owed| merkle::root(&owed.items.iter().map(leaf).collect::<Vec<_>>()))
             .chain(notices.iter().map(|(_, item)| leaf(item)))
             .collect();
-        let root = if subtrees.is_empty() { None } else { self.sign_root(now, &subtrees) };
+        let signs = !subtrees.is_empty();
+        let tree = merkle::Tree::new(subtrees);
+        let root = if signs { self.sign_root(now, tree.root()) } else { None };
         let mut index = 0;
         let mut next_path = || {
             index += 1;
-            merkle::path(&subtrees, index - 1)
+            tree.path(index - 1)
         };
         for owed in replies {
             let path = if owed.items.is_empty() { Vec::new() } else { next_path() };
@@ -211,7 +224,7 @@ impl Core {
         }
     }
 
-    fn sign_root(&mut self, now: Millis, subtrees: &[Hash]) -> Option<Signed<ReceiptRoot>> {
+    fn sign_root(&mut self, now: Millis, merkle_root: Hash) -> Option<Signed<ReceiptRoot>> {
         let root = ReceiptRoot {
             version: RECORD_VERSION,
             flags: 0,
@@ -220,7 +233,7 @@ impl Core {
             run: self.run,
             commit: self.synced,
             at: now,
-            merkle_root: merkle::root(subtrees),
+            merkle_root,
         };
         self.counters.roots += 1;
         Signed::new(&root, &self.keys.signing, &self.keys.network).ok()

@@ -10,16 +10,15 @@ use postroad_proto::ids::{AccountId, Millis, NodeId};
 use postroad_proto::receipt::ReceiptRoot;
 use postroad_proto::signed::{Signable, Signed};
 
-use crate::bucket::Bucket;
 use crate::core::{Core, SessionId};
 use crate::reply::Refusal;
 use crate::roads::Command;
 use crate::roads::news::News;
 use crate::state::{NodeRow, RunRow};
 
-/// New generations of other nodes per hour of which every connected device is told: each is a
+/// New generations of another node per hour of which every connected device is told: each is a
 /// frame to each.
-const TOLD_PER_HOUR: u64 = 30;
+pub(crate) const TOLD_PER_HOUR: u64 = 6;
 /// How long devices have to give their tokens again, seconds.
 const UNSURE: u64 = 86_400;
 /// Runs remembered: older ones are those of receipts that nobody quotes any more.
@@ -104,11 +103,11 @@ impl Core {
     }
 
     /// What a node that was rolled back does not know, it may have known: "ask again" then, in
-    /// place of "no".
+    /// place of "no". `account` is whom it is about, if that is known.
     pub(crate) fn unless_unsure(
         &self,
         now: Millis,
-        account: &AccountId,
+        account: Option<&AccountId>,
         refusal: Refusal,
     ) -> Refusal {
         let unknown = matches!(
@@ -117,8 +116,8 @@ impl Core {
         );
         let since = self.tables.node.get(&()).map_or(0, |row| row.generation_at);
         let recent = since != 0 && now / 1000 < since + UNSURE;
-        let given =
-            self.tables.accounts.get(account).is_some_and(|row| row.tokens_of == self.generation);
+        let row = account.and_then(|account| self.tables.accounts.get(account));
+        let given = row.is_some_and(|row| row.tokens_of == self.generation);
         if !unknown || !recent || given {
             return refusal;
         }
@@ -138,8 +137,12 @@ impl Core {
     /// Another node began a new generation: devices offer again what they sent there.
     pub(crate) fn tell_generation(&mut self, now: Millis, node: NodeId, generation: u64) {
         self.news(now, News::Generation { node, generation });
+        // Of a node that never took mail from here nobody has anything to offer again.
+        if self.tables.seen.get(&node).is_none() {
+            return;
+        }
         // Whoever is not told now is at its next hello.
-        let told = self.generations_told.get_or_insert_with(|| Bucket::full(TOLD_PER_HOUR, now));
+        let told = &mut self.origin(now, node).told;
         if told.take(TOLD_PER_HOUR, TOLD_PER_HOUR, now).is_err() {
             return;
         }

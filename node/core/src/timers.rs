@@ -15,6 +15,8 @@ pub(crate) enum Timer {
     Routes,
     /// Giving up on questions that were not answered.
     Asks,
+    /// Closing incoming mail streams on which nothing comes.
+    Links,
     /// Handing mail to a node: the next try, an answer that is overdue, a refusal that is over.
     Outbox(NodeId),
 }

@@ -35,7 +35,7 @@ impl Core {
         } else {
             self.admit_message(now, intake, parcel)
         };
-        admission.map_err(|refusal| self.unless_unsure(now, &parcel.account, refusal))
+        admission.map_err(|refusal| self.unless_unsure(now, Some(&parcel.account), refusal))
     }
 
     fn admit_request(

@@ -6,7 +6,7 @@ use postroad_proto::limits::{MAX_DEADLINE_SECONDS, MAX_LIST};
 use postroad_proto::receipt::Receipt;
 
 use crate::changes::{self, MailView, MailboxId, NewItem, NewMail, ReadError};
-use crate::core::{Core, Held, Output, SessionId};
+use crate::core::{Bound, Core, Held, Output, SessionId};
 use crate::mail::item::{self, Shared};
 use crate::mail::mailbox::{Item, Mailbox, SEQ_BLOCK};
 use crate::reply::DONE;
@@ -105,7 +105,7 @@ impl Core {
         }
         for seq in &removed {
             if let Some(item) = self.remove_item(mailbox, *seq) {
-                self.release_copy(item.id, Gone::Acked);
+                self.release_from(mailbox, *seq, item.id, Gone::Acked);
                 self.counters.acked += 1;
             }
         }
@@ -119,21 +119,39 @@ impl Core {
     /// One more copy of a parcel is in custody.
     pub(crate) fn hold(&mut self, id: ParcelId) {
         let held = self.held.entry(id).or_default();
-        held.copies += 1;
-        held.at_first += 1;
+        held.copies = held.copies.saturating_add(1);
+        held.at_first = held.at_first.saturating_add(1);
     }
 
     /// A parcel is in custody for another node.
-    pub(crate) fn hold_bound(&mut self, id: ParcelId, node: NodeId, seq: u64) {
+    pub(crate) fn hold_bound(&mut self, id: ParcelId, bound: Bound) {
         self.hold(id);
         if let Some(held) = self.held.get_mut(&id) {
-            held.bound = Some(Box::new((node, seq)));
+            held.outbound = held.outbound.saturating_add(1);
+            held.bound = Some(Box::new(bound));
         }
+    }
+
+    /// [`Self::release_copy`] for a copy that lay in the mailbox or outbox `from`.
+    pub(crate) fn release_from(
+        &mut self,
+        from: MailboxId,
+        seq: u64,
+        id: ParcelId,
+        how: Gone,
+    ) -> Option<Held> {
+        if let Some(node) = from.destination()
+            && let Some(held) = self.held.get_mut(&id)
+        {
+            held.outbound = held.outbound.saturating_sub(1);
+            held.bound.take_if(|bound| (bound.node, bound.seq) == (node, seq));
+        }
+        self.release_copy(id, how)
     }
 
     /// One copy of a parcel is gone. Returns what is known of the parcel if it was the last.
     /// Only what a device acked is remembered as a repeat: the rest is judged anew.
-    pub(crate) fn release_copy(&mut self, id: ParcelId, how: Gone) -> Option<Held> {
+    fn release_copy(&mut self, id: ParcelId, how: Gone) -> Option<Held> {
         let held = self.held.get_mut(&id)?;
         held.acked |= how == Gone::Acked;
         held.copies = held.copies.saturating_sub(1);
@@ -187,7 +205,9 @@ impl Core {
 
     /// Puts a receipt into the mailbox of the device whose mail it is about.
     pub(crate) fn put_receipt(&mut self, now: Millis, mailbox: MailboxId, receipt: Receipt) {
-        let id = notice_id(&receipt.item.parcel, receipt.item.kind);
+        // Another node, or the same one after a rollback, may sign for the same parcel later.
+        let Some(root) = crate::rollback::read(&receipt.root) else { return };
+        let id = notice_id(&receipt.item.parcel, receipt.item.kind, &root.node, root.generation);
         self.put_notice(now, mailbox, id, &Shared { receipt: Some(receipt), ..Shared::default() });
     }
 
@@ -199,7 +219,7 @@ impl Core {
         refused: LateRefusal,
     ) {
         let Some(mailbox) = mailbox else { return };
-        let id = notice_id(&refused.parcel, 0);
+        let id = notice_id(&refused.parcel, 0, &refused.node, refused.code.number());
         self.put_notice(now, mailbox, id, &Shared { refused: Some(refused), ..Shared::default() });
     }
 
@@ -238,7 +258,7 @@ impl Core {
             if let Some(item) = self.remove_item(mailbox, *seq) {
                 // Nobody is told: mail to a device that is gone is answered with silence, as mail
                 // to one that never was.
-                self.release_copy(item.id, Gone::Dropped);
+                self.release_from(mailbox, *seq, item.id, Gone::Dropped);
             }
         }
         self.stage_ack(mailbox, &seqs);
@@ -246,8 +266,9 @@ impl Core {
 }
 
 /// The id of a notice, apart from that of the parcel it is about: the latter must not look held.
-fn notice_id(parcel: &ParcelId, kind: u64) -> ParcelId {
-    let input = [parcel.0.as_slice(), &kind.to_be_bytes()].concat();
+/// The same word of the same node is kept once.
+fn notice_id(parcel: &ParcelId, kind: u64, node: &NodeId, word: u64) -> ParcelId {
+    let input = [parcel.0.as_slice(), &kind.to_be_bytes(), &node.0, &word.to_be_bytes()].concat();
     let hash = blake3::derive_key("postroad v1 notice", &input);
     let mut id = [0; 16];
     id.copy_from_slice(&hash[..16]);

@@ -68,7 +68,8 @@ impl Core {
                 self.no_longer_waits(Some(*sender), u64::from(item.bytes));
             }
             self.counters.expired += 1;
-            if let (Some(held), Some(origin)) = (self.release_copy(*id, Gone::Expired), origin)
+            if let (Some(held), Some(origin)) =
+                (self.release_from(mailbox, *seq, *id, Gone::Expired), origin)
                 && !held.acked
                 && u64::from(held.at_first) >= origin.copies
             {

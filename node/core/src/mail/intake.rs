@@ -7,6 +7,7 @@ use postroad_proto::ids::{AccountId, Hash, Millis, NodeId, ParcelId};
 use postroad_proto::receipt::{ReceiptItem, ReceiptKind, role};
 use postroad_proto::record::AccountRecord;
 use postroad_proto::signed::Signed;
+use postroad_proto::token::{DeliveryToken, RequestTag};
 use serde_bytes::ByteArray;
 
 use super::admission::Admission;
@@ -57,6 +58,21 @@ impl Intake {
     }
 }
 
+/// To whom a parcel goes, and by what right: all that tells senders apart here.
+#[derive(PartialEq, Eq)]
+pub(crate) struct Claim {
+    account: AccountId,
+    token: Option<Hash>,
+    tag: Option<RequestTag>,
+}
+
+impl Claim {
+    fn of(parcel: &Parcel) -> Self {
+        let token = parcel.token.as_ref().map(DeliveryToken::hash);
+        Self { account: parcel.account, token, tag: parcel.request_tag() }
+    }
+}
+
 /// Why a parcel stays out.
 pub(crate) struct Rejection {
     refusal: Refusal,
@@ -76,27 +92,29 @@ impl Core {
         self.take_envelope(now, Intake::new(source, send.envelope), &mut Vec::new());
     }
 
-    /// Takes what can be taken, and says why the rest cannot. `put_off` are accounts of which
-    /// something earlier was put off: what comes later is put off with it.
+    /// Takes what can be taken, and says why the rest cannot. `put_off` is what was put off
+    /// earlier: what comes to the same account by the same right is put off with it.
     pub(crate) fn take_envelope(
         &mut self,
         now: Millis,
         mut intake: Intake,
-        put_off: &mut Vec<(AccountId, Refusal)>,
+        put_off: &mut Vec<(Claim, Refusal)>,
     ) {
-        if let Err(refusal) = self.check_envelope(now, &intake) {
+        let checked = self.check_envelope(now, &intake);
+        if let Err(refusal) = checked.and_then(|()| self.check_backlog(&intake)) {
             return self.refuse(&intake, None, refusal.into());
         }
         let routes = core::mem::take(&mut intake.envelope.routes);
         for (home, parcel) in routes.iter().flat_map(|r| r.parcels.iter().map(|p| (r.home, p))) {
-            let earlier = put_off.iter().find(|(account, _)| *account == parcel.account);
+            let claim = Claim::of(parcel);
+            let earlier = put_off.iter().find(|(earlier, _)| *earlier == claim);
             let taken = match earlier {
                 Some((_, refusal)) => Err(refusal.clone().into()),
                 None => self.take_parcel(now, &mut intake, home, parcel),
             };
             if let Err(rejection) = taken {
                 if rejection.refusal.code.retriable() && earlier.is_none() {
-                    put_off.push((parcel.account, rejection.refusal.clone()));
+                    put_off.push((claim, rejection.refusal.clone()));
                 }
                 self.refuse(&intake, Some(parcel.account), rejection);
             }
@@ -133,6 +151,20 @@ impl Core {
         Ok(())
     }
 
+    /// A device that sends fetches what became of it, too: notices have no quota.
+    fn check_backlog(&self, intake: &Intake) -> Result<(), Refusal> {
+        let Some(held) = intake.sender().and_then(|sender| self.mailboxes.get(&sender)) else {
+            return Ok(());
+        };
+        let config = &self.config;
+        if (held.items.len() as u64) < config.mailbox_messages && held.bytes < config.mailbox_bytes
+        {
+            return Ok(());
+        }
+        let text = format!("{} items wait for this device; it has to fetch them", held.items.len());
+        Err(Refusal::after(ErrorCode::SenderQuota, 5, text))
+    }
+
     fn take_parcel(
         &mut self,
         now: Millis,
@@ -143,16 +175,20 @@ impl Core {
         let id = intake.envelope.parcel_id(parcel, &self.keys.network);
         let held = self.held.get(&id);
         let bound = held.and_then(|held| held.bound.as_deref().copied());
-        let elsewhere = bound.filter(|(node, _)| *node != home);
-        let is_repeat = match home == self.node {
-            true => elsewhere.is_none() && (held.is_some() || self.recent.contains(&id)),
+        let elsewhere = bound.filter(|bound| bound.node != home);
+        let here = home == self.node;
+        let copies = held.map_or(0, |held| held.copies.saturating_sub(held.outbound));
+        let is_repeat = match here {
+            true => copies > 0 || self.recent.contains(&id),
             // What lies in a mailbox here is offered for another node: its recipient has moved.
             false => bound.is_some() && elsewhere.is_none(),
         };
         if is_repeat {
-            let copies = held.map_or(0, |held| held.copies);
+            if let Some(old) = elsewhere {
+                self.unbind(intake, id, old);
+            }
             self.counters.repeated += 1;
-            self.owe_custody(intake, parcel.account, id, copies, bound.is_none());
+            self.owe_custody(intake, parcel.account, id, copies, here);
             return Ok(());
         }
         self.check_space()?;
@@ -187,7 +223,8 @@ impl Core {
             self.check_quota(*mailbox, bytes as u64, &admission)?;
         }
         if let Some((origin, tag)) = admission.request {
-            self.open_request((parcel.account, origin, tag), intake.envelope.deadline);
+            let until = intake.envelope.deadline + self.config.expiry_grace;
+            self.open_request(now, (parcel.account, origin, tag), until);
         }
         let copies = targets.len() as u8;
         for (mailbox, header) in targets {

@@ -170,11 +170,14 @@ impl Core {
         self.check_here(&ask.node)?;
         self.take_lookup(now, asker)?;
         let (account, by_handle) = match (&ask.account, &ask.handle) {
-            (None, Some(handle)) => (self.look_up(handle)?, true),
+            (None, Some(handle)) => {
+                let found = self.look_up(handle);
+                (found.map_err(|refusal| self.unless_unsure(now, None, refusal))?, true)
+            }
             (Some(account), None) => {
                 if asker != Asker::Account(*account) {
                     self.check_proof(now, account, &ask.proof)
-                        .map_err(|refusal| self.unless_unsure(now, account, refusal))?;
+                        .map_err(|refusal| self.unless_unsure(now, Some(account), refusal))?;
                 }
                 (*account, false)
             }

@@ -81,7 +81,7 @@ impl Core {
             _ if asker == Asker::Account(ask.account) => false,
             _ => {
                 self.check_proof(now, &ask.account, &ask.proof)
-                    .map_err(|refusal| self.unless_unsure(now, &ask.account, refusal))?;
+                    .map_err(|refusal| self.unless_unsure(now, Some(&ask.account), refusal))?;
                 false
             }
         };

@@ -12,6 +12,9 @@ use crate::people::accounts::malformed;
 use crate::reply::{Answer, DONE, Refusal, denied};
 use crate::state::RequestRow;
 
+/// How long a request counts as open at least, seconds.
+const LEAST_OPEN: u64 = 3600;
+
 /// Recipient, origin node, and what that calls its user.
 pub(crate) type RequestKey = (AccountId, NodeId, RequestTag);
 
@@ -77,9 +80,11 @@ impl Core {
         })
     }
 
-    /// Notes that a request waits until its deadline (seconds).
-    pub(crate) fn open_request(&mut self, key: RequestKey, until: u64) {
-        let row = RequestRow { open: true, until };
+    /// Notes that a request waits for as long as it is kept (`until`, seconds). It counts for an
+    /// hour at least, or short deadlines would make room for many.
+    pub(crate) fn open_request(&mut self, now: Millis, key: RequestKey, until: u64) {
+        self.drop_stale_requests(now, &key.0);
+        let row = RequestRow { open: true, until: until.max(now / 1000 + LEAST_OPEN) };
         self.tables.requests.put(key, row, &mut self.group.staged);
     }
 

@@ -28,7 +28,10 @@ impl Core {
     pub(crate) fn tokens_put(&mut self, account: AccountId, ask: &TokensPut) -> Answer {
         check_list(ask.tokens.len())?;
         self.check_space()?;
-        self.tokens_are_given(account);
+        // An empty list stands for "this is all".
+        if ask.tokens.is_empty() {
+            self.tokens_are_given(account);
+        }
         let (from, to) = account_range(account);
         let held = self.tables.tokens.range(from, to).count();
         let known = |entry: &&TokenEntry| self.tables.tokens.get(&(account, entry.hash)).is_some();
@@ -71,7 +74,7 @@ impl Core {
             self.check_asked(&ask.account)?;
         }
         self.redeem(now, &ask.account, &ask.invite.hash(), ask.token)
-            .map_err(|refusal| self.unless_unsure(now, &ask.account, refusal))?;
+            .map_err(|refusal| self.unless_unsure(now, Some(&ask.account), refusal))?;
         ok(&self.records_of(&ask.account, false)?)
     }
 

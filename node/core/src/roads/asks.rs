@@ -67,11 +67,10 @@ impl Core {
 
     /// Whether there is a way to `node` at all.
     pub(crate) fn check_route(&self, node: &NodeId) -> Result<(), Refusal> {
-        if !self.addresses(node).is_empty() {
-            return Ok(());
+        match self.has_way(node) {
+            true => Ok(()),
+            false => Err(Refusal::after(ErrorCode::Unroutable, 60, self.no_way(node))),
         }
-        let text = format!("no record of the node {node} has reached this node yet");
-        Err(Refusal::after(ErrorCode::Unroutable, 60, text))
     }
 
     pub(crate) fn ask(&mut self, node: NodeId, waiting: Waiting, frame: Frame) {

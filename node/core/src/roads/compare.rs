@@ -41,11 +41,28 @@ pub(crate) struct Compare {
     running: BTreeMap<NodeId, Comparison>,
     /// Entries of others whose records are older than ours.
     stale: Ring<[u8; 16]>,
+    /// Entries that were not taken for now: there was no room, or they came too early.
+    put_off: Ring<[u8; 16]>,
 }
 
 impl Default for Compare {
     fn default() -> Self {
-        Self { running: BTreeMap::new(), stale: Ring::new(MAX_STALE) }
+        Self {
+            running: BTreeMap::new(),
+            stale: Ring::new(MAX_STALE),
+            put_off: Ring::new(MAX_STALE),
+        }
+    }
+}
+
+impl Compare {
+    /// What was not taken for now may be taken by now.
+    pub(crate) fn try_put_off_again(&mut self) {
+        self.put_off = Ring::new(MAX_STALE);
+    }
+
+    fn is_known(&self, entry: &[u8; 16]) -> bool {
+        self.stale.contains(entry) || self.put_off.contains(entry)
     }
 }
 
@@ -58,14 +75,13 @@ pub(crate) enum Step {
 }
 
 impl Core {
-    /// Compares with two of the nodes that this one connected to: those it did not choose itself
+    /// Compares with two of the nodes that this one chose as neighbours: those it did not choose
     /// come after them.
     pub(crate) fn compare_tables(&mut self, now: Millis) {
         self.timers.set(Timer::Compare, self.steady + INTERVAL);
         self.mend_own_record(now);
-        let of = |outbound| {
-            let peers =
-                self.peers.connected.iter().filter(move |(_, peer)| peer.outbound == outbound);
+        let of = |chosen| {
+            let peers = self.peers.connected.iter().filter(move |(_, peer)| peer.chosen == chosen);
             peers.map(|(node, _)| *node).collect::<Vec<NodeId>>()
         };
         let mut partners = of(true);
@@ -142,7 +158,7 @@ impl Core {
         for entry in entries {
             let (start, hash) = (first(entry, 0), first(entry, 8));
             let mut held = self.routing.by_prefix(start);
-            if held.any(|(_, route)| route.hash == hash) || self.compare.stale.contains(entry) {
+            if held.any(|(_, route)| route.hash == hash) || self.compare.is_known(entry) {
                 continue;
             }
             wanted.push_back(start);
@@ -165,8 +181,10 @@ impl Core {
             let verdict = self.take_record(now, node, record);
             // What is false or older stays so. What comes too early, or found no room, does not.
             let older = self.routing.routes.get(&of).is_some_and(|route| route.seq >= seq);
-            if verdict == Verdict::Reject || (verdict == Verdict::Ignore && older) {
-                self.compare.stale.insert(entry);
+            match verdict {
+                Verdict::Accept => {}
+                Verdict::Ignore if !older => self.compare.put_off.insert(entry),
+                Verdict::Ignore | Verdict::Reject => self.compare.stale.insert(entry),
             }
             // Whoever hands out what is false has nothing to compare with.
             if verdict == Verdict::Reject {

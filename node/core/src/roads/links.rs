@@ -6,18 +6,21 @@ use postroad_proto::PROTOCOL_VERSIONS;
 use postroad_proto::error::ErrorCode;
 use postroad_proto::frame::{Credit, Frame, Late, MailOpen, MailOpened};
 use postroad_proto::ids::{Hash, Millis, NodeId};
-use postroad_proto::receipt::ReceiptKind;
+use postroad_proto::receipt::{ReceiptKind, role};
 use serde_bytes::ByteArray;
 
 use super::news::News;
-use super::routing::RENEWALS_AT_ONCE;
+use super::outbox::PATIENCE;
+use super::routing::{INTRODUCED_PER_HOUR, RENEWALS_AT_ONCE};
 use super::{Command, LinkId};
 use crate::bucket::Bucket;
 use crate::changes::MailboxId;
 use crate::core::Core;
 use crate::mail::stamp::Stamp;
 use crate::reply::Refusal;
+use crate::rollback::TOLD_PER_HOUR;
 use crate::state::Ring;
+use crate::timers::Timer;
 
 /// Envelopes that a node which was never heard of may send before the first is answered, and the
 /// most that any may.
@@ -47,6 +50,7 @@ const MAX_ORIGINS: usize = 100_000;
 /// A stream on which another node brings mail.
 pub(crate) struct InLink {
     pub(crate) node: NodeId,
+    since: Millis,
     opened: bool,
     /// What the other may still send.
     envelopes: u64,
@@ -63,6 +67,10 @@ pub(crate) struct Origin {
     questions: Bucket,
     late: Bucket,
     pub(crate) renewals: Bucket,
+    /// Its new generations that this node's devices were told of.
+    pub(crate) told: Bucket,
+    /// Nodes that were not known before it passed their records on.
+    pub(crate) introduced: Bucket,
     pub(crate) lookups: Option<Bucket>,
     pub(crate) requests: Option<Bucket>,
     /// Requests of its users that were answered kindly: it may bring more of them.
@@ -78,6 +86,8 @@ impl Origin {
             questions: Bucket::full(QUESTIONS_AT_ONCE, now),
             late: Bucket::full(LATE_PER_HOUR, now),
             renewals: Bucket::full(RENEWALS_AT_ONCE, now),
+            told: Bucket::full(TOLD_PER_HOUR, now),
+            introduced: Bucket::full(INTRODUCED_PER_HOUR, now),
             lookups: None,
             requests: None,
             kindly: 0,
@@ -144,8 +154,25 @@ impl Core {
         if self.origin(now, node).barred_until > steady {
             return self.command(Command::CloseLink { link });
         }
-        let held = InLink { node, opened: false, envelopes: 0, bytes: 0, over: false };
+        let held =
+            InLink { node, since: steady, opened: false, envelopes: 0, bytes: 0, over: false };
         self.links.incoming.insert(link, held);
+        self.timers.set_by(Timer::Links, steady + PATIENCE);
+    }
+
+    /// Closes streams of those who opened one and then said nothing.
+    pub(crate) fn close_silent_links(&mut self, now: Millis) {
+        let steady = self.steady;
+        let unopened = self.links.incoming.iter().filter(|(_, held)| !held.opened);
+        let (silent, rest): (Vec<_>, Vec<_>) = unopened
+            .map(|(link, held)| (*link, held.node, held.since + PATIENCE))
+            .partition(|(_, _, end)| *end <= steady);
+        for (link, node, _) in silent {
+            self.misbehaved(now, link, node, "opened a mail stream and said nothing".into());
+        }
+        if let Some(next) = rest.into_iter().map(|(_, _, end)| end).min() {
+            self.timers.set(Timer::Links, next);
+        }
     }
 
     pub(crate) fn on_link_frame(&mut self, now: Millis, link: LinkId, frame: Frame) {
@@ -254,8 +281,10 @@ impl Core {
             return;
         }
         let signed = late.receipt.verify(&self.keys.network);
-        let expired = late.receipt.item.kind == ReceiptKind::Expired.number();
-        if expired && signed.is_ok_and(|root| root.node == node) {
+        let expired = (ReceiptKind::Expired.number(), role::HOME);
+        if (late.receipt.item.kind, late.receipt.item.role) == expired
+            && signed.is_ok_and(|root| root.node == node)
+        {
             let mailbox = MailboxId { account, device: stamp.device };
             self.links.late.insert(mark);
             self.put_receipt(now, mailbox, late.receipt);

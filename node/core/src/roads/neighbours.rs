@@ -17,6 +17,8 @@ const LOOK: Millis = 10_000;
 /// The first wait after a failed attempt, and the longest.
 const FIRST_WAIT: Millis = 1_000;
 const LONGEST_WAIT: Millis = 600_000;
+/// Nodes looked at for one connection more: some records have no address that is of use here.
+const MOST_LOOKED_AT: usize = 64;
 /// Attempts remembered.
 const MAX_ATTEMPTS: usize = 4096;
 
@@ -24,6 +26,8 @@ const MAX_ATTEMPTS: usize = 4096;
 #[derive(Debug, Clone)]
 pub(crate) struct Peer {
     pub(crate) outbound: bool,
+    /// Whether this node wanted it as a neighbour: others are there because mail goes to them.
+    pub(crate) chosen: bool,
     pub(crate) since: Millis,
     pub(crate) address: String,
 }
@@ -97,14 +101,14 @@ impl Core {
         outbound: bool,
         address: String,
     ) {
-        self.peers.dialling.remove(&node);
+        let chosen = self.peers.dialling.remove(&node).is_some() && outbound;
         self.peers.attempts.remove(&node);
         self.peers.reasons.remove(&node);
-        let peer = Peer { outbound, since: now, address: address.clone() };
+        let peer = Peer { outbound, chosen, since: now, address: address.clone() };
         self.peers.connected.insert(node, peer);
         self.news(now, News::PeerUp { node, outbound, address });
         self.try_now(node);
-        if outbound || self.peers.connected.values().all(|peer| !peer.outbound) {
+        if chosen || self.peers.connected.values().all(|peer| !peer.chosen) {
             self.compare_with(now, node, true);
         }
     }
@@ -146,15 +150,33 @@ impl Core {
             self.dial(node);
         }
         let wanted = self.config.roads.outbound_peers as usize;
-        let outbound = self.peers.connected.values().filter(|peer| peer.outbound).count();
-        let missing = wanted.saturating_sub(outbound + self.peers.dialling.len());
-        for node in self.candidates(now, missing) {
+        let chosen = self.peers.connected.values().filter(|peer| peer.chosen).count();
+        let missing = wanted.saturating_sub(chosen + self.peers.dialling.len());
+        let candidates = self.candidates(now, missing);
+        self.keep_connected(missing - candidates.len());
+        for node in candidates {
             self.dial(node);
         }
     }
 
-    /// Up to `count` nodes to connect to: those from the network's definition first, as long as
-    /// nobody else is known, then any.
+    /// Makes neighbours of up to `count` nodes that this one has connected to for other reasons.
+    fn keep_connected(&mut self, count: usize) {
+        let others = self.peers.connected.iter_mut().filter(|(_, p)| p.outbound && !p.chosen);
+        let kept: Vec<NodeId> = others
+            .take(count)
+            .map(|(node, peer)| {
+                peer.chosen = true;
+                *node
+            })
+            .collect();
+        for node in kept {
+            let addresses = self.addresses(&node);
+            self.command(Command::Connect { node, addresses });
+        }
+    }
+
+    /// Up to `count` nodes to connect to, any that are known. Those from the network's definition
+    /// are among them as long as there are few others, or no connection to any.
     fn candidates(&mut self, now: Millis, count: usize) -> Vec<NodeId> {
         if count == 0 {
             return Vec::new();
@@ -162,16 +184,25 @@ impl Core {
         let usable = |node: &NodeId| *node != self.node && self.may_dial(node);
         let routes = self.routing.routes.iter().filter(|(_, route)| route.is_current(now));
         let mut known: Vec<NodeId> = routes.map(|(node, _)| *node).filter(usable).collect();
-        if known.len() < count {
+        let mut first: Vec<NodeId> = Vec::new();
+        if known.len() < count || self.peers.connected.is_empty() {
             let bootstrap = self.peers.bootstrap.keys().filter(|node| usable(node));
-            let new: Vec<NodeId> =
-                bootstrap.filter(|node| !known.contains(node)).copied().collect();
-            known.extend(new);
+            first = bootstrap.copied().collect();
+            known.retain(|node| !first.contains(node));
         }
         let mut chosen = Vec::new();
-        while chosen.len() < count && !known.is_empty() {
-            let index = self.choose() as usize % known.len();
-            chosen.push(known.swap_remove(index));
+        for _ in 0..MOST_LOOKED_AT {
+            // One of those that somebody vouched for, then any.
+            let vouched = !first.is_empty() && (chosen.is_empty() || known.is_empty());
+            let from = if vouched { &mut first } else { &mut known };
+            if chosen.len() == count || from.is_empty() {
+                break;
+            }
+            let index = self.choose() as usize % from.len();
+            let node = from.swap_remove(index);
+            if !self.addresses(&node).is_empty() {
+                chosen.push(node);
+            }
         }
         chosen
     }
@@ -219,6 +250,22 @@ impl Core {
             }
         }
         addresses
+    }
+
+    /// Whether there is a way to a node: an address, or a connection that it made itself.
+    pub(crate) fn has_way(&self, node: &NodeId) -> bool {
+        self.peers.connected.contains_key(node) || !self.addresses(node).is_empty()
+    }
+
+    /// Why there is none.
+    pub(crate) fn no_way(&self, node: &NodeId) -> String {
+        let name = self.node_name(node);
+        match self.node_record(node) {
+            None => format!("no record of the node {name} has reached this node yet"),
+            Some(_) => format!(
+                "{name} announces only addresses of its own network, and is not connected to this node"
+            ),
+        }
     }
 
     /// A number that nobody outside can guess, and that a repeated run repeats.

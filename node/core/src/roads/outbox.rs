@@ -3,7 +3,7 @@
 //! The items of an outbox lie in the store like those of a mailbox. Here is what is known of the
 //! way: the stream, what was offered on it, and why something waits.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use postroad_proto::PROTOCOL_VERSIONS;
 use postroad_proto::envelope::Parcel;
@@ -12,14 +12,14 @@ use postroad_proto::frame::{Frame, Late, MailOpen, MailOpened};
 use postroad_proto::ids::{AccountId, Millis, NodeId, ParcelId};
 use serde_bytes::ByteArray;
 
-use super::lanes::Lane;
+use super::lanes::{LaneKey, Lanes};
 use super::links::InLink;
 use super::neighbours::Attempts;
 use super::news::News;
 use super::{Command, LinkId};
 use crate::bucket::Bucket;
 use crate::changes::MailboxId;
-use crate::core::Core;
+use crate::core::{Bound, Core};
 use crate::mail::admission::Admission;
 use crate::mail::intake::{Intake, Rejection};
 use crate::mail::item::Own;
@@ -44,7 +44,7 @@ const REFUSED_AT_ONCE: u64 = 120;
 const BARRED: Millis = 600_000;
 /// Credit beyond this is not counted: nobody needs more in flight.
 const MOST_ENVELOPES: u64 = 4096;
-const MOST_BYTES: u64 = 32 << 20;
+const MOST_BYTES: u64 = 8 << 20;
 /// News of expired mail that wait for one node, at most.
 const MAX_LATE: usize = 1024;
 
@@ -76,6 +76,12 @@ pub(crate) struct Offered {
     pub(crate) bytes: u64,
 }
 
+impl Offered {
+    pub(crate) fn lane(&self) -> LaneKey {
+        (self.sender, self.account)
+    }
+}
+
 /// The way to one node.
 #[derive(Default)]
 pub(crate) struct Outbox {
@@ -85,11 +91,11 @@ pub(crate) struct Outbox {
     /// Why the last attempt failed; empty when none did.
     pub(crate) reason: String,
     pub(crate) in_flight: BTreeMap<u64, (Millis, Vec<Offered>)>,
-    pub(crate) lanes: HashMap<AccountId, Lane>,
+    pub(crate) lanes: Lanes,
     /// Items up to this one were read.
     pub(crate) cursor: u64,
-    /// Items before that whose lane is free again.
-    pub(crate) ready: VecDeque<u64>,
+    /// Items before that whose lane is free again: the first is offered first.
+    pub(crate) ready: BTreeSet<u64>,
     late: VecDeque<Late>,
     /// Whether the node is to be shown the highest receipt of its, once: it may have been rolled
     /// back.
@@ -121,7 +127,7 @@ impl Core {
         let outbox = MailboxId::outbox(home);
         let own = Own { copies: 1, parcel: Some(parcel.clone()), ..Own::default() };
         let seq = self.put_item(now, intake, id, outbox, &own, &Admission::default())?;
-        self.hold_bound(id, home, seq);
+        self.hold_bound(id, Bound { node: home, seq, sender: Some(sender.account) });
         let item = self.mailboxes.get(&outbox).and_then(|held| held.items.get(&seq));
         let bytes = item.map_or(0, |item| u64::from(item.bytes));
         self.waits(sender.account, bytes);
@@ -168,11 +174,23 @@ impl Core {
         self.outboxes.entry(node).or_default()
     }
 
-    fn has_something_for(&self, node: &NodeId) -> bool {
+    pub(crate) fn has_something_for(&self, node: &NodeId) -> bool {
         let waits = |held: &crate::mail::mailbox::Mailbox| !held.items.is_empty();
         let owed = |outbox: &Outbox| !outbox.late.is_empty() || outbox.quote_due;
         self.mailboxes.get(&MailboxId::outbox(*node)).is_some_and(waits)
             || self.outboxes.get(node).is_some_and(owed)
+    }
+
+    /// Forgets the ways to nodes for which nothing waits and to which there is no stream.
+    pub(crate) fn forget_idle_outboxes(&mut self) {
+        let nodes = self.outboxes.iter().filter(|(_, outbox)| {
+            outbox.link.is_none() && outbox.opening.is_none() && outbox.in_flight.is_empty()
+        });
+        let idle: Vec<NodeId> =
+            nodes.map(|(node, _)| *node).filter(|node| !self.has_something_for(node)).collect();
+        for node in idle {
+            self.outboxes.remove(&node);
+        }
     }
 
     /// A node has a new record, so it may have started anew, on older data: it is shown what it
@@ -213,13 +231,12 @@ impl Core {
             self.timers.set_by(Timer::Outbox(node), next);
             return;
         }
-        let addresses = self.addresses(&node);
-        let outbox = self.outbox_mut(node);
-        if addresses.is_empty() {
-            outbox.reason = "no record of it is known any more".into();
+        if !self.has_way(&node) {
+            self.outbox_mut(node).reason = self.no_way(&node);
             return;
         }
-        outbox.opening = Some(steady);
+        let addresses = self.addresses(&node);
+        self.outbox_mut(node).opening = Some(steady);
         self.timers.set_by(Timer::Outbox(node), self.steady + PATIENCE);
         self.command(Command::OpenLink { node, addresses });
     }
@@ -389,7 +406,8 @@ impl Core {
         if is_idle && !self.has_something_for(&node) {
             self.close_own_link(node);
         }
-        self.outbox_mut(node).release_lanes(steady);
+        let outbox = self.outbox_mut(node);
+        outbox.ready.extend(outbox.lanes.release_due(steady));
         self.pumping.insert(node);
         if self.has_something_for(&node) {
             self.want_link(node);
@@ -401,6 +419,9 @@ impl Core {
 
     /// Tells another node that mail of its user expired here: now, or when there is a stream.
     pub(crate) fn send_late(&mut self, node: NodeId, late: Late) {
+        if !self.has_way(&node) {
+            return;
+        }
         let outbox = self.outbox_mut(node);
         match &outbox.link {
             Some(link) if link.opened => {

@@ -53,8 +53,9 @@ impl Core {
                 Ok(true) => drop(more.insert(node)),
                 Ok(false) => {}
                 Err(error) => {
-                    // What was about to be offered is offered from the first again.
+                    // What was about to be offered is in no list any more.
                     self.close_own_link(node);
+                    self.outbox_mut(node).start_over();
                     self.timers.set_by(Timer::Outbox(node), self.steady);
                     failed = Some(error);
                 }
@@ -122,7 +123,7 @@ impl Core {
                 None => return Ok(None),
             };
             let held = self.mailboxes.get(&mailbox);
-            let (found, again) = match outbox.ready.front().copied() {
+            let (found, again) = match outbox.ready.first().copied() {
                 Some(seq) => (view.items(&mailbox, seq - 1, 1, 1)?, Some(seq)),
                 None => {
                     let last = held.map_or(0, |held| held.last_seq());
@@ -141,7 +142,7 @@ impl Core {
             if let Some(seq) = again
                 && found.first().is_none_or(|item| item.seq != seq)
             {
-                outbox.ready.pop_front();
+                outbox.ready.pop_first();
                 continue;
             }
             for item in &found {
@@ -150,7 +151,7 @@ impl Core {
                     Added::Taken => {
                         let Some(outbox) = self.outboxes.get_mut(&node) else { return Ok(None) };
                         match again {
-                            Some(_) => drop(outbox.ready.pop_front()),
+                            Some(_) => drop(outbox.ready.pop_first()),
                             None => outbox.cursor = item.seq,
                         }
                     }
@@ -173,9 +174,13 @@ impl Core {
             return Added::Taken;
         };
         let Some(outbox) = self.outboxes.get_mut(&node) else { return Added::Taken };
-        let lane = outbox.lanes.entry(parcel.account).or_default();
-        if lane.held.is_some() || lane.batch.is_some_and(|batch| batch != making.number) {
-            lane.waiting.push_back(stored.seq);
+        let sender = Stamp::open(&envelope.stamp, &self.keys.secret).and_then(|stamp| {
+            let account = *self.accounts_by_number.get(&stamp.account)?;
+            Some(MailboxId { account, device: stamp.device })
+        });
+        let lane = (sender, parcel.account);
+        if outbox.lanes.is_closed(&lane, making.number) {
+            outbox.lanes.wait(lane, stored.seq);
             return Added::Taken;
         }
         // Parcels of one body go together: it crosses once.
@@ -188,16 +193,9 @@ impl Core {
         let cost = if shared { headers.sum() } else { envelope.cost() };
         let full = !making.offered.is_empty() && making.bytes + cost > BATCH_BYTES;
         if full || *bytes < cost || (!shared && *envelopes == 0) {
-            if lane.batch.is_none() && lane.waiting.is_empty() {
-                outbox.lanes.remove(&parcel.account);
-            }
             return Added::NoRoom;
         }
-        lane.batch = Some(making.number);
-        let sender = Stamp::open(&envelope.stamp, &self.keys.secret).and_then(|stamp| {
-            let account = *self.accounts_by_number.get(&stamp.account)?;
-            Some(MailboxId { account, device: stamp.device })
-        });
+        outbox.lanes.go_with(lane, making.number);
         let account = parcel.account;
         match making
             .envelopes

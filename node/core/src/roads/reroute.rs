@@ -1,11 +1,11 @@
 //! Mail for accounts that have moved: it goes on to their new home.
 
-use postroad_proto::ids::{Millis, NodeId, ParcelId};
+use postroad_proto::ids::{Millis, ParcelId};
 
 use super::outbox::Offered;
-use super::settle::{Moved, Rerouted};
+use super::settle::{LONGEST_HOLD, Moved, Rerouted};
 use crate::changes::{MailView, MailboxId, NewItem, NewMail, ReadError, StoredItem};
-use crate::core::Core;
+use crate::core::{Bound, Core};
 use crate::mail::delivery::Gone;
 use crate::mail::intake::Intake;
 use crate::mail::item::{self, Own};
@@ -20,7 +20,9 @@ impl Core {
     /// Sends on what its recipients' old homes have refused as moved: as much as fits a group, in
     /// the order in which it was sent.
     pub(crate) fn reroute(&mut self, now: Millis, view: &dyn MailView) -> Result<(), ReadError> {
+        // On a full disk it waits where it is.
         while self.staged_bytes() < GROUP_BYTES
+            && self.check_space().is_ok()
             && let Some(rerouted) = self.rerouting.pop_front()
         {
             if let Err(error) = self.move_item(now, &rerouted, view) {
@@ -33,23 +35,22 @@ impl Core {
 
     /// A device has offered anew, for another home, what waited for one that may be gone for good:
     /// it does not wait for that any longer.
-    pub(crate) fn unbind(&mut self, intake: &Intake, id: ParcelId, (node, seq): (NodeId, u64)) {
-        let outbox = MailboxId::outbox(node);
-        if let Some(held) = self.held.get_mut(&id)
-            && held.bound.as_deref() == Some(&(node, seq))
-        {
-            held.bound = None;
+    pub(crate) fn unbind(&mut self, intake: &Intake, id: ParcelId, old: Bound) {
+        // Whoever has seen the parcel could offer it too: only its sender may take it away.
+        let sender = intake.sender();
+        if old.sender.is_none() || old.sender != sender.map(|sender| sender.account) {
+            return;
         }
-        if let Some(item) = self.remove_item(outbox, seq) {
-            self.release_copy(id, Gone::Dropped);
-            self.stage_ack(outbox, &[seq]);
-            self.no_longer_waits(intake.sender(), u64::from(item.bytes));
+        let outbox = MailboxId::outbox(old.node);
+        if let Some(item) = self.remove_item(outbox, old.seq) {
+            self.release_from(outbox, old.seq, id, Gone::Dropped);
+            self.stage_ack(outbox, &[old.seq]);
+            self.no_longer_waits(sender, u64::from(item.bytes));
         }
     }
 
-    /// From one outbox to another, and word to the sender's device. What cannot go on (the new home
-    /// is this very node, or unknown, or too much waits for it, or it has been sent on too often)
-    /// is left to the device, which learns where to and offers it again.
+    /// From one outbox to another, and word to the sender's device. What has come home to this very
+    /// node is left to the device, which learns so and offers it again.
     fn move_item(
         &mut self,
         now: Millis,
@@ -61,21 +62,22 @@ impl Core {
         if !self.waits_in_outbox(*from, offered.seq) {
             return Ok(());
         }
+        // Its recipient plays with us, or has no home yet: it waits until that is settled.
+        if to.hops > MAX_HOPS {
+            let why = "its recipient has moved too often".to_owned();
+            let until = self.steady + LONGEST_HOLD * 1000;
+            self.outbox_mut(*from).lanes.put_off(offered.lane(), offered.seq, until, why);
+            self.look_later(*from);
+            return Ok(());
+        }
         self.settle(*from, offered);
-        if let Some(stored) = stored.filter(|_| self.may_go_on(offered, to)) {
+        if to.home != self.node
+            && let Some(stored) = stored
+        {
             self.put_into_outbox(now, offered, to, stored);
         }
         self.put_refusal(now, offered.sender, late.clone());
         Ok(())
-    }
-
-    fn may_go_on(&self, offered: &Offered, to: &Moved) -> bool {
-        let held = self.mailboxes.get(&MailboxId::outbox(to.home)).map_or(0, |held| held.bytes);
-        to.home != self.node
-            && to.hops <= MAX_HOPS
-            && held + offered.bytes <= self.config.outbox_bytes_per_node
-            && self.check_space().is_ok()
-            && self.check_route(&to.home).is_ok()
     }
 
     fn put_into_outbox(&mut self, now: Millis, offered: &Offered, to: &Moved, stored: StoredItem) {
@@ -90,7 +92,8 @@ impl Core {
         self.group.staged.mail(NewMail { shared: stored.shared, items: vec![item] });
         let item = Item { id: stored.id, bytes, expires, label: None, since: now };
         self.mailbox_mut(outbox).insert(seq, item);
-        self.hold_bound(stored.id, to.home, seq);
+        let sender = offered.sender.map(|sender| sender.account);
+        self.hold_bound(stored.id, Bound { node: to.home, seq, sender });
         self.note_expiry(outbox, expires);
         if let Some(sender) = offered.sender {
             self.waits(sender.account, u64::from(bytes));

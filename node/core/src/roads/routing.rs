@@ -27,6 +27,13 @@ const CLEAN: Millis = 3_600_000;
 /// New records of one node that are taken per hour, some of them at once.
 pub(crate) const RENEWALS_PER_HOUR: u64 = 60;
 pub(crate) const RENEWALS_AT_ONCE: u64 = 60;
+/// How soon records that are over make room when there is none.
+const MAKE_ROOM: Millis = 60_000;
+/// Nodes that were not known before, per hour, of which one peer may tell by gossip. More of them
+/// are found when tables are compared, by whoever is asked.
+pub(crate) const INTRODUCED_PER_HOUR: u64 = 1_200;
+/// An own record older than this was not renewed in its time: the machine slept. Seconds.
+const OVERDUE: u64 = 108_000;
 /// How soon a node that was not known may be connected to.
 const SOON: Millis = 200;
 /// Least time between two renewals of the own record.
@@ -75,6 +82,10 @@ pub(crate) struct Routing {
     buckets: BTreeMap<u8, [u8; 8]>,
     /// The earliest time at which a current record is over, seconds: buckets hold until then.
     fresh_until: u64,
+    /// The time of the last digest: what was current then is no longer so when a clock is set back.
+    digested_at: Millis,
+    /// When records that are over were last removed to make room.
+    emptied_at: Option<Millis>,
 }
 
 impl Routing {
@@ -93,7 +104,8 @@ impl Routing {
 
     /// The values of all buckets.
     pub(crate) fn digest(&mut self, now: Millis) -> [[u8; 8]; 256] {
-        if now / 1000 >= self.fresh_until {
+        let set_back = now < core::mem::replace(&mut self.digested_at, now);
+        if set_back || now / 1000 >= self.fresh_until {
             self.buckets.clear();
             let current = self.routes.values().filter(|route| route.is_current(now));
             self.fresh_until = current
@@ -201,13 +213,22 @@ impl Core {
 
     pub(crate) fn on_gossip(&mut self, now: Millis, id: u64, from: NodeId, bytes: &Bytes) {
         let verdict = match codec::decode::<Signed<NodeRecord>>(bytes, MAX_SIGNED) {
-            Ok(record) => self.take_record(now, from, record),
+            Ok(record) if self.may_introduce(now, from, &record) => {
+                self.take_record(now, from, record)
+            }
+            Ok(_) => Verdict::Ignore,
             Err(_) => {
                 self.news(now, News::BadRecord { from });
                 Verdict::Reject
             }
         };
         self.command(Command::Verdict { id, verdict });
+    }
+
+    fn may_introduce(&mut self, now: Millis, from: NodeId, record: &Signed<NodeRecord>) -> bool {
+        let known = entry_of(record).is_none_or(|(_, of, _)| self.routing.routes.contains_key(&of));
+        let introduced = &mut self.origin(now, from).introduced;
+        known || introduced.take(INTRODUCED_PER_HOUR, INTRODUCED_PER_HOUR, now).is_ok()
     }
 
     /// A record that `from` passed on: kept if it is news.
@@ -271,7 +292,7 @@ impl Core {
                     return Verdict::Ignore;
                 }
             }
-            None if !self.has_room_for(&node) => return Verdict::Ignore,
+            None if !self.has_room_for(now, &node) => return Verdict::Ignore,
             _ => {}
         }
         self.keep_record(now, &record, signed);
@@ -288,12 +309,14 @@ impl Core {
     }
 
     /// A record that was made while this node's clock was ahead is no good to anybody; nor is one
-    /// that others hold a newer one of.
+    /// that others hold a newer one of, or one that will soon be over.
     pub(crate) fn mend_own_record(&mut self, now: Millis) {
         let own = self.node_record(&self.node);
         let known = self.routing.routes.get(&self.node).map(|route| route.seq);
         let is_off = |own: NodeRecord| {
-            own.issued > now / 1000 + CLOCK_ALLOWANCE_SECONDS || known > Some(own.seq)
+            own.issued > now / 1000 + CLOCK_ALLOWANCE_SECONDS
+                || own.issued + OVERDUE < now / 1000
+                || known > Some(own.seq)
         };
         if own.is_some_and(is_off) {
             self.renew_record();
@@ -305,10 +328,21 @@ impl Core {
         renewals.take(RENEWALS_PER_HOUR, RENEWALS_AT_ONCE, now).is_ok()
     }
 
-    fn has_room_for(&self, node: &NodeId) -> bool {
-        let wanted =
-            self.tables.pins.get(node).is_some() || self.peers.bootstrap.contains_key(node);
-        wanted || (self.routing.routes.len() as u64) < self.config.roads.max_routes
+    fn has_room_for(&mut self, now: Millis, node: &NodeId) -> bool {
+        let most = self.config.roads.max_routes;
+        if self.is_named(node) || (self.routing.routes.len() as u64) < most {
+            return true;
+        }
+        if self.routing.emptied_at.is_none_or(|at| at + MAKE_ROOM <= self.steady) {
+            self.routing.emptied_at = Some(self.steady);
+            self.clean_routes(now);
+        }
+        (self.routing.routes.len() as u64) < most
+    }
+
+    /// Whether the operator or the network's definition names a node.
+    fn is_named(&self, node: &NodeId) -> bool {
+        self.is_pinned(node) || self.peers.bootstrap.contains_key(node)
     }
 
     fn keep_record(&mut self, now: Millis, record: &NodeRecord, signed: Signed<NodeRecord>) {
@@ -347,12 +381,20 @@ impl Core {
         }
     }
 
-    /// Forgets nodes that no mail can wait for any more.
+    /// Forgets nodes that no mail can wait for any more; of a large table also those whose record is
+    /// over and for which nothing waits.
     pub(crate) fn clean_routes(&mut self, now: Millis) {
-        let gone = |route: &Route| route.expires + MAX_DEADLINE_SECONDS < now / 1000;
+        let is_large = self.routing.routes.len() as u64 > self.config.roads.max_routes / 2;
+        let gone = |node: &NodeId, route: &Route| {
+            let kept = match is_large && !self.is_named(node) && !self.has_something_for(node) {
+                true => CLOCK_ALLOWANCE_SECONDS,
+                false => MAX_DEADLINE_SECONDS,
+            };
+            route.expires.saturating_add(kept) < now / 1000
+        };
         let routes = self.routing.routes.iter();
         let dead: Vec<NodeId> = routes
-            .filter(|(node, route)| gone(route) && **node != self.node)
+            .filter(|(node, route)| **node != self.node && gone(node, route))
             .map(|(node, _)| *node)
             .collect();
         for node in dead {
@@ -361,6 +403,8 @@ impl Core {
             self.tables.routes.remove(&node, &mut self.group.staged);
             self.news(now, News::Forgotten { node });
         }
+        self.forget_idle_outboxes();
+        self.compare.try_put_off_again();
         self.timers.set(Timer::Routes, self.steady + CLEAN);
     }
 

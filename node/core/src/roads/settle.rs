@@ -5,6 +5,7 @@ use postroad_proto::frame::{BatchReply, LateRefusal, Records, RefusedParcel};
 use postroad_proto::ids::{Millis, NodeId};
 use postroad_proto::receipt::{Receipt, ReceiptKind, role, split};
 
+use super::lanes::LaneKey;
 use super::neighbours::Attempts;
 use super::news::News;
 use super::outbox::Offered;
@@ -16,7 +17,7 @@ use crate::state::SeenRow;
 
 /// Bounds of how long a refusal puts mail off.
 const LEAST_HOLD: u64 = 1;
-const LONGEST_HOLD: u64 = 600;
+pub(super) const LONGEST_HOLD: u64 = 600;
 
 /// Mail whose recipient has another home.
 #[derive(Debug)]
@@ -36,6 +37,11 @@ pub(crate) struct Moved {
     pub(crate) record: (u64, u64),
     /// How often it has been sent on, this time included.
     pub(crate) hops: u64,
+}
+
+/// Whether a refusal for good speaks against who sent the mail: not when the recipient has changed.
+pub(crate) fn blames_sender(code: ErrorCode) -> bool {
+    !matches!(code, ErrorCode::Moved | ErrorCode::StaleDevices)
 }
 
 impl Core {
@@ -60,6 +66,7 @@ impl Core {
         if !core::mem::take(&mut outbox.reason).is_empty() {
             self.news(now, News::MailFlows { node });
         }
+        let lanes: Vec<LaneKey> = offered.iter().map(Offered::lane).collect();
         let mut again = Vec::new();
         for item in offered {
             let receipt = receipts.iter().find(|receipt| receipt.item.parcel == item.parcel);
@@ -90,7 +97,12 @@ impl Core {
                 }
             }
         }
-        self.outbox_mut(node).after_batch(reply.number, again);
+        let outbox = self.outbox_mut(node);
+        // Before what waits behind it, in its own order.
+        for (item, until, why) in again.into_iter().rev() {
+            outbox.lanes.put_off(item.lane(), item.seq, until, why);
+        }
+        outbox.ready.extend(outbox.lanes.answered(lanes.into_iter()));
         self.pumping.insert(node);
         self.look_later(node);
     }
@@ -160,7 +172,7 @@ impl Core {
         refused: &RefusedParcel,
     ) {
         self.counters.refused += 1;
-        if !matches!(refused.code, ErrorCode::Moved | ErrorCode::StaleDevices) {
+        if blames_sender(refused.code) {
             self.blame(now, item.sender);
         }
         let mut late = LateRefusal {
@@ -207,7 +219,7 @@ impl Core {
         if self.remove_item(outbox, offered.seq).is_none() {
             return;
         }
-        self.release_copy(offered.parcel, Gone::Dropped);
+        self.release_from(outbox, offered.seq, offered.parcel, Gone::Dropped);
         self.stage_ack(outbox, &[offered.seq]);
         self.no_longer_waits(offered.sender, offered.bytes);
     }

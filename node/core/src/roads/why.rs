@@ -4,7 +4,7 @@ use postroad_proto::frame::{Locate, Waiting};
 use postroad_proto::ids::{Millis, NodeId, ParcelId};
 
 use crate::changes::MailboxId;
-use crate::core::{Core, SessionId};
+use crate::core::{Bound, Core, SessionId};
 use crate::people::tokens::check_list;
 use crate::reply::DONE;
 
@@ -40,13 +40,10 @@ impl Core {
 
     /// Where a parcel waits for another node: for which, since when, why.
     pub(crate) fn locate(&self, parcel: &ParcelId) -> Option<(NodeId, Millis, Reason)> {
-        let (node, seq) = **self.held.get(parcel)?.bound.as_ref()?;
+        let Bound { node, seq, .. } = **self.held.get(parcel)?.bound.as_ref()?;
         let item = self.mailboxes.get(&MailboxId::outbox(node))?.items.get(&seq)?;
         let outbox = self.outboxes.get(&node);
-        let lane = outbox.and_then(|outbox| {
-            outbox.lanes.values().find(|lane| lane.held.is_some() && lane.waiting.contains(&seq))
-        });
-        let reason = match lane.and_then(|lane| lane.held.as_ref()) {
+        let reason = match outbox.and_then(|outbox| outbox.lanes.reason(seq)) {
             Some((until, why)) => Reason {
                 text: format!("{} puts it off: {why}", self.node_name(&node)),
                 next_try: Some(self.wall(*until)),

@@ -329,6 +329,8 @@ impl World {
         let everybody: Vec<_> = self.people.iter().map(|p| p.persona.account()).collect();
         let tokens = self.people[person].persona.tokens_put(&everybody);
         self.tell_node(session, tokens);
+        let all = self.people[person].persona.tokens_put(&[]);
+        self.tell_node(session, all);
         self.offer_again(person, None);
     }
 
