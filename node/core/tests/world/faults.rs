@@ -73,7 +73,8 @@ impl World {
             18..=25 => self.power_fails_at_sync(node),
             26..=29 => self.sync_fails(node),
             30..=33 => self.long_down(node),
-            34..=37 => self.roll_back(node),
+            34..=36 => self.roll_back(node),
+            37 => self.lose_disk(node),
             38..=43 => self.disk_fills(node),
             44..=57 => {
                 self.note("a connection breaks".into());
@@ -127,12 +128,27 @@ impl World {
         }
         let Some(earlier) = self.hosts[node].copy.take() else { return "kill" };
         self.note(format!("node {node} is restored from an earlier copy"));
+        self.replace_disk(node, earlier);
+        "rollback"
+    }
+
+    /// Nothing is left but the node's key.
+    fn lose_disk(&mut self, node: usize) -> &'static str {
+        // Everybody has an account before there is anything to lose.
+        if !self.hosts[node].is_up() || self.hosts[node].copy.is_none() {
+            return self.crash(node, false);
+        }
+        self.note(format!("node {node}'s disk is lost"));
+        self.replace_disk(node, salted(SimFiles::new()));
+        "disk lost"
+    }
+
+    fn replace_disk(&mut self, node: usize, disk: SimFiles) {
         let wait = self.dice.within(SECOND, 5 * MINUTE);
         self.stop(node, false, wait);
-        self.hosts[node].house.files = earlier;
+        self.hosts[node].house.files = disk;
         self.hosts[node].rolled_back = true;
         self.checker.replaced(node);
-        "rollback"
     }
 
     fn disk_fills(&mut self, node: usize) -> &'static str {
@@ -247,9 +263,13 @@ fn copy(files: &SimFiles) -> std::io::Result<SimFiles> {
         file.sync()?;
     }
     copied.sync_dir()?;
-    // Segments written from here on are salted otherwise than those of the original.
+    Ok(salted(copied))
+}
+
+/// Segments written from here on are salted otherwise than those of the disk before.
+fn salted(files: SimFiles) -> SimFiles {
     for _ in 0..1000 {
-        copied.salt();
+        files.salt();
     }
-    Ok(copied)
+    files
 }
