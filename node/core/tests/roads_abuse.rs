@@ -6,8 +6,10 @@ mod cluster;
 mod desk;
 
 use cluster::persona::Persona;
+use cluster::posthouse::Posthouse;
 use desk::*;
-use postroad_core::roads::{Command, Event};
+use postroad_core::roads::{Command, Event, News, Verdict};
+use postroad_core::{Config, Registration, RoadsConfig};
 use postroad_proto::SigningKey;
 use postroad_proto::codec;
 use postroad_proto::envelope::Class;
@@ -235,4 +237,36 @@ fn a_batch_of_people_who_moved_is_answered_within_a_frame() {
     }
     let mut bytes = Vec::new();
     Frame::from(reply).encode_into(&mut bytes).expect("it fits a frame");
+}
+
+#[test]
+fn a_node_that_falls_back_a_generation_is_reported_and_held_to_the_higher() {
+    let (mut desk, peer) = (Desk::new(), Peer::new());
+    let record = peer.record(&desk, 1, |record| record.generation = 3);
+    assert_eq!(gossip(&mut desk, &record), Verdict::Accept);
+    let record = peer.record(&desk, 2, |record| record.generation = 1);
+    assert_eq!(gossip(&mut desk, &record), Verdict::Accept);
+    assert_eq!(desk.house.core().route(&peer.node(), desk.now).unwrap().generation, 3);
+    let node = peer.node();
+    assert!(desk.news().contains(&News::SetBack { node, generation: 1 }));
+}
+
+#[test]
+fn a_full_table_makes_room_of_what_is_over() {
+    let config = Config {
+        registration: Registration::Open,
+        roads: RoadsConfig { max_routes: 10, ..RoadsConfig::default() },
+        ..Config::default()
+    };
+    let mut desk = Desk::on(Posthouse::new(1, config));
+    let peer =
+        |number: u8| Peer { key: SigningKey::from_bytes(&[100 + number; 32]), ..Peer::new() };
+    for number in 0..10 {
+        peer(number).introduce(&mut desk);
+    }
+    let late = peer(10).record(&desk, 1, |_| {});
+    assert_eq!(gossip(&mut desk, &late), Verdict::Ignore, "there is no room");
+    desk.wait(8 * 86_400);
+    let late = peer(10).record(&desk, 2, |_| {});
+    assert_eq!(gossip(&mut desk, &late), Verdict::Accept);
 }

@@ -120,6 +120,14 @@ fn event(core: &Core, happening: Happening) -> Event {
         News::Misbehaved { node, how } => {
             ("misbehaved", node, format!("{} broke the rules: {how}", name(node)))
         }
+        News::SetBack { node, generation } => {
+            let text = format!(
+                "{} says that it is in generation {generation}, though it was in a later one: it \
+                 was restored from an older copy",
+                name(node)
+            );
+            ("set-back", node, text)
+        }
         News::Generation { node, generation } => {
             let text = format!(
                 "{} was restored from an older copy and begins generation {generation}",

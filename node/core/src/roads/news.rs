@@ -95,6 +95,14 @@ pub enum News {
         /// How.
         how: String,
     },
+    /// A node's record names an older generation than it had: its data was rolled back, and it has
+    /// not found out yet.
+    SetBack {
+        /// Which.
+        node: NodeId,
+        /// The older one.
+        generation: u64,
+    },
     /// A node began a new generation: its data had been rolled back.
     Generation {
         /// Which; this one or another.

@@ -351,7 +351,9 @@ impl Core {
         self.routing.fresh_until =
             self.routing.fresh_until.min(record.expires.saturating_add(CLOCK_ALLOWANCE_SECONDS));
         let before = self.routing.routes.get(&node);
-        route.generation = route.generation.max(before.map_or(0, |b| b.generation));
+        let highest = before.map_or(0, |b| b.generation);
+        let is_set_back = route.generation < highest;
+        route.generation = route.generation.max(highest);
         route.equivocates = before.is_some_and(|b| b.equivocates);
         let (is_new, raised) = match before {
             Some(before) => (false, route.generation > before.generation),
@@ -359,6 +361,9 @@ impl Core {
         };
         let moved = self.node_record(&node).is_none_or(|held| held.p2p != record.p2p);
         let generation = route.generation;
+        if is_set_back && node != self.node {
+            self.news(now, News::SetBack { node, generation: record.generation });
+        }
         self.routing.routes.insert(node, route);
         self.routing.touch(&node);
         self.tables.routes.put(node, RouteRow { record: signed }, &mut self.group.staged);
