@@ -31,8 +31,8 @@ fn main() {
 
     let mut one = node(1, &Recovered::default());
     let (before, started) = (resident(), Instant::now());
-    for record in &signed {
-        assert_eq!(gossip(&mut one, record), Verdict::Accept);
+    for (index, record) in signed.iter().enumerate() {
+        assert_eq!(gossip(&mut one, index as u64, record), Verdict::Accept);
     }
     println!("taking them one by one, signatures checked: {:.0?}", started.elapsed());
     println!("resident for them, what is to be written included: {} KiB", resident() - before);
@@ -54,7 +54,7 @@ fn main() {
     let mut two = node(2, &recovered);
     println!("comparing, nothing changed: {} bytes", compare(&mut other, &mut two));
     for index in 0..changed {
-        gossip(&mut two, &record(index * (records / changed.max(1)), 2));
+        gossip(&mut two, index, &record(index * (records / changed.max(1)), 2));
     }
     println!("comparing, {changed} changed: {} bytes", compare(&mut other, &mut two));
     println!("comparing again: {} bytes", compare(&mut other, &mut two));
@@ -129,8 +129,10 @@ fn settle(core: &mut Core) -> Vec<Command> {
         .collect()
 }
 
-fn gossip(core: &mut Core, record: &Bytes) -> Verdict {
-    let event = Event::Gossip { id: 1, from: NodeId([9; 32]), record: record.clone() };
+/// The `index`-th record comes by gossip. One peer may not tell of all that many nodes.
+fn gossip(core: &mut Core, index: u64, record: &Bytes) -> Verdict {
+    let from = NodeId([(index / 1000) as u8; 32]);
+    let event = Event::Gossip { id: 1, from, record: record.clone() };
     core.handle(NOW, Input::Road(event));
     core.committed();
     let outputs = core.take_outputs().into_iter();
