@@ -3,13 +3,14 @@
 mod names;
 mod records;
 
+use postroad_proto::codec;
 use postroad_proto::content;
 use postroad_proto::error::ErrorCode;
 use postroad_proto::ids::{AccountId, ConversationId, Millis, NodeId};
 use postroad_proto::link::NodeLink;
 use postroad_proto::network::Network;
 use postroad_proto::record::{AccountRecord, DeviceList, HandleRecord};
-use postroad_proto::signed::Signed;
+use postroad_proto::signed::{Signable, Signed};
 use postroad_proto::token::{DeliveryToken, InviteCode, redeemed_label};
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 
@@ -105,6 +106,7 @@ impl Contact {
         let error: Option<i64> = row.get("error")?;
         let error = error.map(|n| ErrorCode::from_number(n.unsigned_abs()));
         let detail: String = row.get("error_detail")?;
+        let record: Option<Signed<AccountRecord>> = identity::signed(row, "record")?;
         Ok(Self {
             account: AccountId(blob(row, "account")?),
             chat: ConversationId(blob(row, "chat")?),
@@ -112,13 +114,13 @@ impl Contact {
             phase: *Phase::ALL.get(usize::from(phase)).ok_or(StorageError::Value("contact"))?,
             verified: bool_of(row, "verified")?,
             blocked: bool_of(row, "blocked")?,
-            home: home.parse()?,
+            home: home.parse().unwrap_or_else(|_| home_of(record.as_ref())),
             handle: row.get("handle")?,
             handle_proven: bool_of(row, "handle_proven")?,
             invite: secret("invite")?.map(InviteCode),
             token: secret("token")?.map(DeliveryToken),
             token_label: label.and_then(|bytes| bytes.try_into().ok()),
-            record: identity::signed(row, "record")?,
+            record,
             devices: identity::signed(row, "devices")?,
             handle_record: identity::signed(row, "handle_record")?,
             stale: bool_of(row, "stale")?,
@@ -190,13 +192,35 @@ pub(crate) fn insert(
             new.name,
             new.phase as i64,
             new.verified,
-            new.home.to_string(),
+            home_text(new.home)?,
             new.handle,
             int(now)
         ],
     )?;
     events::record(tx, now, &Event::Contact { account: new.account })?;
     get(tx, &new.account)
+}
+
+/// A home as it is stored: only what can be read again.
+pub(crate) fn home_text(home: &NodeLink) -> Result<String> {
+    let text = home.to_string();
+    text.parse::<NodeLink>()?;
+    Ok(text)
+}
+
+/// The home in a record that was verified when it was stored: one link that is damaged must not
+/// take all contacts with it.
+fn home_of(record: Option<&Signed<AccountRecord>>) -> NodeLink {
+    let opened = record.and_then(|record| {
+        codec::decode::<AccountRecord>(&record.payload, AccountRecord::LIMIT).ok()
+    });
+    NodeLink {
+        network: Network::default(),
+        node: opened.map_or(NodeId([0; 32]), |record| record.home),
+        addresses: Vec::new(),
+        name: String::new(),
+        p2p: Vec::new(),
+    }
 }
 
 pub(crate) fn find(tx: &Transaction<'_>, account: &AccountId) -> Result<Option<Contact>> {

@@ -269,7 +269,7 @@ fn meet(
     let home = NodeLink {
         network: own.network.clone(),
         node: card.record.home,
-        addresses: card.record.hints.clone(),
+        addresses: Vec::new(),
         name: card.handle.as_ref().map(|handle| handle.node_name.clone()).unwrap_or_default(),
         p2p: Vec::new(),
     };

@@ -346,7 +346,7 @@ fn refresh(
                 Phase::Linked as i64,
                 link.code.0,
                 token.0,
-                link.home.to_string()
+                contacts::home_text(&link.home)?
             ],
         )?;
     }

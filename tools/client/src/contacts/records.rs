@@ -7,7 +7,7 @@ use postroad_proto::record::{AccountRecord, AccountRecordOrder, DeviceList, Hand
 use postroad_proto::signed::Signed;
 use rusqlite::{OptionalExtension, Transaction, params};
 
-use super::Contact;
+use super::{Contact, home_text};
 use crate::db::{int, unsigned};
 use crate::error::{Error, Result};
 use crate::events;
@@ -144,14 +144,11 @@ fn take_record(
         home.name.clear();
         home.addresses.clear();
     }
-    for hint in &opened.hints {
-        if !home.addresses.contains(hint) {
-            home.addresses.push(hint.clone());
-        }
-    }
+    // Its hints stay in the record: only the home speaks to other nodes, and what others can make
+    // longer and longer is not kept.
     tx.execute(
         "UPDATE contact SET record = ?2, home = ?3 WHERE account = ?1",
-        params![contact.account.0, codec::encode(record)?, home.to_string()],
+        params![contact.account.0, codec::encode(record)?, home_text(&home)?],
     )?;
     if moves {
         let backups = held.map(|held| held.backups).unwrap_or_default();

@@ -1,6 +1,7 @@
 //! People who move to another node, and nodes and names that pretend.
 
 use postroad_proto::frame::{Done, Records};
+use postroad_proto::link::NodeLink;
 use postroad_proto::record::{AccountRecord, HandleRecord};
 
 use super::roads::{apart, key, node};
@@ -203,4 +204,24 @@ fn a_claimed_name_gets_nothing_that_is_meant_for_its_owner() {
         })
         .unwrap();
     assert!(alice.writes("support@mallory.example", "hi").is_ok());
+}
+
+#[test]
+fn no_contact_makes_the_profile_unreadable() {
+    let (mut alice, mut bob) = apart();
+    let (account, their, own) = (bob.account, bob.own(), alice.own());
+    let before = alice.contact(account).home;
+    for seq in 2..40 {
+        let record = their.signs(seq, |r| r.hints = vec![format!("{seq}-{}:1", "x".repeat(200))]);
+        let contact = alice.contact(account);
+        let news = alice.db.write(|tx| contacts::store_moved(tx, &own, &contact, &record, NOW));
+        assert_eq!(news.unwrap(), contacts::News::Newer);
+    }
+    assert_eq!(alice.contact(account).home, before);
+    let long = NodeLink { name: "x".repeat(3000), ..before };
+    assert!(matches!(contacts::home_text(&long), Err(crate::Error::Link(_))));
+    // One that was stored all the same is shown, and can be blocked.
+    alice.execute("UPDATE contact SET home = 'postroad:node#damaged'");
+    let all = alice.db.read(contacts::all).unwrap();
+    assert_eq!((all.len(), all[0].home.node), (1, node(20)));
 }
