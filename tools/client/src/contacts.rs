@@ -272,6 +272,16 @@ pub(crate) fn note_failure(
     Ok(())
 }
 
+/// Reaching them works: whatever kept from it is over.
+pub(crate) fn forget_failure(tx: &Transaction<'_>, account: &AccountId) -> Result<()> {
+    tx.prepare_cached(
+        "UPDATE contact SET error = NULL, error_detail = '', tries = 0, next_try = 0
+         WHERE account = ?1",
+    )?
+    .execute([account.0])?;
+    Ok(())
+}
+
 /// Stores the token for writing to them.
 pub(crate) fn store_token(
     tx: &Transaction<'_>,
@@ -280,11 +290,10 @@ pub(crate) fn store_token(
     sends_receipts: bool,
 ) -> Result<()> {
     tx.execute(
-        "UPDATE contact SET token = ?2, sends_receipts = ?3, error = NULL, error_detail = '',
-         tries = 0, next_try = 0 WHERE account = ?1",
+        "UPDATE contact SET token = ?2, sends_receipts = ?3 WHERE account = ?1",
         params![account.0, token.0, sends_receipts],
     )?;
-    Ok(())
+    forget_failure(tx, account)
 }
 
 /// Notes under which token they write.

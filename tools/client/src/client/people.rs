@@ -197,6 +197,7 @@ impl Client {
                 Verified::check(&account, &own.network, &records.record, &records.devices, handle)?;
             contacts::store_records(tx, &own, &contact, &verified, now)?;
             contacts::prove_handle(tx, &account, &full)?;
+            contacts::forget_failure(tx, &account)?;
             if contact.phase == Phase::Stranger {
                 let list = records.devices.open(&own.network)?;
                 keep_prekeys(tx, &own.network, &account, &list, &records.fallback, now)?;
@@ -325,11 +326,8 @@ fn refresh(
     link: &ContactLink,
     now: Millis,
 ) -> Result<()> {
-    tx.execute(
-        "UPDATE contact SET verified = 1, error = NULL, error_detail = '', tries = 0,
-         next_try = 0 WHERE account = ?1",
-        [contact.account.0],
-    )?;
+    tx.execute("UPDATE contact SET verified = 1 WHERE account = ?1", [contact.account.0])?;
+    contacts::forget_failure(tx, &contact.account)?;
     requests::unblock(tx, vault, own, contact, now)?;
     let contact = &contacts::get(tx, &contact.account)?;
     if contact.phase == Phase::Asking {

@@ -1,6 +1,7 @@
 //! Stories of two profiles, with the test in the part of their home.
 
 mod delivery;
+mod handles;
 mod home;
 mod moving;
 mod receiving;
