@@ -10,6 +10,7 @@ use rusqlite::{OptionalExtension, Transaction, params};
 use crate::contacts;
 use crate::db::{blob, int};
 use crate::error::Result;
+use crate::receipts;
 
 /// How far ahead a retry may be brought forward, milliseconds.
 const SOON: Millis = 60_000;
@@ -147,13 +148,14 @@ pub(crate) fn reoffer_all(tx: &Transaction<'_>) -> Result<()> {
 }
 
 /// A contact's node was rolled back, or they have another home: what was taken for them may be
-/// lost, so all of it that is not delivered is offered again. States stay what they are.
+/// lost, so all of it that is not delivered is offered again. States stay what they are. Receipts are
+/// kept by nobody once a node has them, so they are made anew.
 pub(crate) fn reoffer_contact(tx: &Transaction<'_>, account: &AccountId) -> Result<()> {
     tx.prepare_cached(
         "UPDATE outbox SET offer = 1, next_try = 0 WHERE contact = ?1 AND envelope IS NOT NULL",
     )?
     .execute([account.0])?;
-    Ok(())
+    receipts::owe_again(tx, account)
 }
 
 /// [`reoffer_contact`] for everybody homed at a node.

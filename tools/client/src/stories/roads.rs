@@ -51,7 +51,7 @@ impl Person {
     }
 
     /// The home says in which generation a node is. Whether that was news.
-    fn hears_of(&mut self, node: NodeId, generation: u64) -> bool {
+    pub(super) fn hears_of(&mut self, node: NodeId, generation: u64) -> bool {
         let vault = &self.vault;
         self.db
             .write(|tx| {
