@@ -169,16 +169,16 @@ impl Found {
             self.message.missing_before =
                 conversations::missing_before(tx, &self.chat, sender, seq)?;
         }
-        if self.message.outgoing && self.message.state == State::Queued {
-            self.message.reason = queued_reason(tx, self.message.row, self.message.reason)?;
+        if self.message.outgoing && outbox::is_here(tx, self.message.row)? {
+            self.message.reason = reason_here(tx, self.message.row, self.message.reason)?;
         }
         Ok(self.message)
     }
 }
 
-/// Why a message is still here: what it waits behind, what was noted for it, or that there is no
+/// Why a message is here: what it waits behind, what was noted for it, or that there is no
 /// connection.
-fn queued_reason(tx: &Transaction<'_>, row: i64, own: String) -> Result<String> {
+fn reason_here(tx: &Transaction<'_>, row: i64, own: String) -> Result<String> {
     if let Some((_, ahead)) = outbox::ahead(tx, row)? {
         return Ok(ahead);
     }

@@ -6,8 +6,8 @@ mod seal;
 mod settle;
 
 pub(crate) use offer::{
-    Offer, ahead, has_new_tokens, is_due, note_tokens, offers, reoffer_all, reoffer_contact,
-    reoffer_node, retry_contact, retry_soon,
+    Offer, ahead, has_new_tokens, is_due, is_here, note_tokens, offers, reoffer_all,
+    reoffer_contact, reoffer_node, retry_contact, retry_soon,
 };
 pub(crate) use receipt::apply as apply_receipt;
 pub(crate) use seal::{request_limit, seal_waiting};

@@ -106,6 +106,14 @@ pub(crate) fn is_due(tx: &Transaction<'_>, now: Millis) -> Result<bool> {
     Ok(query.query_row([int(now)], |row| row.get(0))?)
 }
 
+/// Whether a message waits on this device, be it once more: it is to be sealed or offered.
+pub(crate) fn is_here(tx: &Transaction<'_>, row: i64) -> Result<bool> {
+    let mut query = tx.prepare_cached(
+        "SELECT 1 FROM outbox WHERE message = ?1 AND (offer = 1 OR envelope IS NULL)",
+    )?;
+    Ok(query.exists([row])?)
+}
+
 /// What a message waits behind: an earlier one of the same conversation that the home has not
 /// taken. Its row and the reason that it has.
 pub(crate) fn ahead(tx: &Transaction<'_>, row: i64) -> Result<Option<(i64, String)>> {
