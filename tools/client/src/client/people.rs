@@ -34,6 +34,9 @@ pub struct ContactView {
     pub phase: Phase,
     /// `handle@node`, or empty.
     pub handle: String,
+    /// Whether the node in it is the one of that name. Else it is only what somebody says, and they
+    /// may have taken another node's name.
+    pub handle_proven: bool,
     /// The home.
     pub home: NodeLink,
     /// Why writing to them does not work yet; empty when it does.
@@ -55,6 +58,7 @@ impl From<Contact> for ContactView {
             blocked: contact.blocked,
             phase: contact.phase,
             handle: contact.handle,
+            handle_proven: contact.handle_proven,
             home: contact.home,
             reason,
         }

@@ -173,7 +173,8 @@ fn store_handle(
     let keeps = same && contact.home.node == handle.node && !is_ours;
     let (text, proven) = match keeps {
         true => (contact.handle.clone(), true),
-        false => (full_handle(handle), is_ours),
+        // A node's id proves itself.
+        false => (full_handle(handle), is_ours || handle.node_name.is_empty()),
     };
     tx.execute(
         "UPDATE contact SET handle_record = ?2, handle = ?3, handle_proven = ?4 WHERE account = ?1",

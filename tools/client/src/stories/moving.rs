@@ -186,6 +186,7 @@ fn a_claimed_name_gets_nothing_that_is_meant_for_its_owner() {
         .unwrap();
     let contact = alice.contact(mallory.account);
     assert_eq!(contact.handle, "support@bank.example", "shown, as the node says it");
+    assert!(!crate::ContactView::from(contact).handle_proven, "and as no more than that");
     let lost = alice.writes("support@bank.example", "my number is …");
     assert!(matches!(lost, Err(crate::Error::NotFound { .. })), "{lost:?}");
     let by_id = format!("support@{}", node(20));
