@@ -1,5 +1,6 @@
 //! Contacts: who they are, how they are reached, and how far acquaintance has come.
 
+mod handles;
 mod names;
 mod records;
 
@@ -14,9 +15,10 @@ use postroad_proto::signed::{Signable, Signed};
 use postroad_proto::token::{DeliveryToken, InviteCode, redeemed_label};
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 
+pub(crate) use handles::{check_handle, check_node, is_released, prove_handle};
 pub(crate) use names::{check_name, free_name, rename, resolve};
 pub(crate) use records::{
-    Custodian, News, Verified, mark_stale, node_name, prove_handle, store_moved, store_records,
+    Custodian, News, Verified, mark_stale, node_name, store_moved, store_records,
 };
 
 use crate::db::{blob, bool_of, int, unsigned};

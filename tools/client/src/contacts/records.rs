@@ -3,15 +3,16 @@
 use postroad_proto::codec;
 use postroad_proto::ids::{AccountId, Millis, NodeId};
 use postroad_proto::network::Network;
-use postroad_proto::record::{AccountRecord, AccountRecordOrder, DeviceList, Handle, HandleRecord};
+use postroad_proto::record::{AccountRecord, AccountRecordOrder, DeviceList, HandleRecord};
 use postroad_proto::signed::Signed;
 use rusqlite::{OptionalExtension, Transaction, params};
 
+use super::handles::{is_released, store_handle};
 use super::{Contact, home_text};
 use crate::db::{int, unsigned};
 use crate::error::{Error, Result};
 use crate::events;
-use crate::identity::{Identity, full_handle};
+use crate::identity::Identity;
 use crate::outbox;
 
 /// Former homes of a contact that are remembered.
@@ -46,7 +47,8 @@ impl<'a> Verified<'a> {
         let handle = match handle {
             Some(signed) => {
                 let handle = signed.open(network)?;
-                let fits = handle.account == *account && handle.node == opened.home;
+                let is_theirs = handle.account == *account && !is_released(&handle);
+                let fits = is_theirs && handle.node == opened.home;
                 fits.then_some((signed, handle))
             }
             None => None,
@@ -83,7 +85,7 @@ pub(crate) fn store_records(
         params![contact.account.0, codec::encode(new.devices)?],
     )?;
     if let Some((signed, handle)) = &new.handle {
-        store_handle(tx, own, contact, signed, handle)?;
+        store_handle(tx, own, contact, signed, handle, now)?;
     }
     Ok(news)
 }
@@ -159,34 +161,6 @@ fn take_record(
     Ok(news)
 }
 
-/// A handle as its node signed it. The node's name in it is its own word, so it is no proof, and
-/// does not replace a name that was looked up.
-fn store_handle(
-    tx: &Transaction<'_>,
-    own: &Identity,
-    contact: &Contact,
-    signed: &Signed<HandleRecord>,
-    handle: &HandleRecord,
-) -> Result<()> {
-    let is_ours = handle.node == own.home.node;
-    let same = contact.handle_proven && is_for(&contact.handle, &handle.handle);
-    let keeps = same && contact.home.node == handle.node && !is_ours;
-    let (text, proven) = match keeps {
-        true => (contact.handle.clone(), true),
-        // A node's id proves itself.
-        false => (full_handle(handle), is_ours || handle.node_name.is_empty()),
-    };
-    tx.execute(
-        "UPDATE contact SET handle_record = ?2, handle = ?3, handle_proven = ?4 WHERE account = ?1",
-        params![contact.account.0, codec::encode(signed)?, text, proven],
-    )?;
-    Ok(())
-}
-
-fn is_for(full: &str, handle: &Handle) -> bool {
-    full.split_once('@').is_some_and(|(own, _)| own == handle.as_str())
-}
-
 fn note_former(
     tx: &Transaction<'_>,
     contact: &Contact,
@@ -250,13 +224,4 @@ pub(crate) fn node_name(own: &Identity, contact: Option<&Contact>, node: &NodeId
         .flatten()
         .find(|link| link.node == *node && !link.name.is_empty())
         .map_or_else(|| node.to_string(), |link| link.name.clone())
-}
-
-/// Says that the node in a contact's handle was looked up under the name that stands there.
-pub(crate) fn prove_handle(tx: &Transaction<'_>, account: &AccountId, full: &str) -> Result<()> {
-    tx.execute(
-        "UPDATE contact SET handle = ?2, handle_proven = 1 WHERE account = ?1",
-        params![account.0, full],
-    )?;
-    Ok(())
 }
