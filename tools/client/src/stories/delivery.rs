@@ -119,6 +119,16 @@ fn past_its_deadline_a_message_is_expired_unless_it_arrived_after_all() {
     assert!(alice.offers(late).is_empty());
     assert_eq!(alice.state(row), State::Expired);
     assert!(checked(&mut alice, row).contains(&(State::Expired, true)));
+    // The node's own word comes later, signed.
+    let receipt = receipt_for(&offer.envelope, ReceiptKind::Expired, &testing::node_key());
+    let vault = &alice.vault;
+    let told = alice.db.write(|tx| {
+        let own = Identity::load(tx, vault)?;
+        outbox::apply_receipt(tx, &own, &receipt, late + 1)
+    });
+    told.unwrap();
+    let expired = [(State::Queued, true), (State::Expired, true), (State::Expired, true)];
+    assert_eq!(checked(&mut alice, row), expired);
     bob.gets(&offer.envelope);
     let answer = only(bob.offers(NOW));
     alice.gets(&answer.envelope);
