@@ -18,7 +18,8 @@ use rusqlite::{OptionalExtension, Row, Transaction, params};
 pub(crate) use handles::{check_handle, check_node, is_released, prove_handle};
 pub(crate) use names::{check_name, free_name, rename, resolve};
 pub(crate) use records::{
-    Custodian, News, Verified, mark_stale, node_name, store_moved, store_records,
+    Custodian, News, Verified, is_disputed, mark_stale, node_name, settle_dispute, store_moved,
+    store_records,
 };
 
 use crate::db::{blob, bool_of, int, unsigned};
@@ -79,6 +80,8 @@ pub(crate) struct Contact {
     pub(crate) handle_record: Option<Signed<HandleRecord>>,
     /// There is a newer device list than that.
     pub(crate) stale: bool,
+    /// There are two records of theirs with one number: somebody else may have their key.
+    pub(crate) disputed: bool,
     pub(crate) sends_receipts: bool,
     /// They have used the token in our card, so they have it.
     pub(crate) card_known: bool,
@@ -126,6 +129,7 @@ impl Contact {
             devices: identity::signed(row, "devices")?,
             handle_record: identity::signed(row, "handle_record")?,
             stale: bool_of(row, "stale")?,
+            disputed: unsigned(row, "stale")? == records::DISPUTED,
             sends_receipts: bool_of(row, "sends_receipts")?,
             card_known: bool_of(row, "card_known")?,
             token_number: row.get("token_number")?,

@@ -36,6 +36,10 @@ pub(crate) const DEADLINE: u64 = 30 * 86_400;
 pub(crate) const NO_KEYS: &str = "keys not fetched yet";
 pub(crate) const NOT_ACCEPTED: &str = "not accepted yet";
 
+/// There are two records of the contact with one number.
+pub(crate) const TWO_RECORDS: &str =
+    "somebody else may have the contact's key: ask them, and add their link again to go on";
+
 /// What a node's DENIED means for a message or for a contact's keys: it does not say which.
 pub(crate) const NOT_TAKEN: &str =
     "the contact does not take your messages (blocked, or the account is gone)";

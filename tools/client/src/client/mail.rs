@@ -213,8 +213,8 @@ fn here(
         reason => reason.to_owned(),
     };
     let next_try = match reason.as_str() {
-        // The next step is the other side's.
-        outbox::NOT_ACCEPTED => None,
+        // The next step is the other side's, or the user's.
+        outbox::NOT_ACCEPTED | outbox::TWO_RECORDS => None,
         _ => {
             let head = outbox::ahead(tx, message.row)?.map_or(message.row, |(row, _)| row);
             let next_try = next_try(tx, head)?.max(contact.next_try);

@@ -11,7 +11,7 @@ use crate::contacts::{self, Contact, NewContact, Phase};
 use crate::entropy;
 use crate::error::{Error, Result};
 use crate::identity::Identity;
-use crate::outbox::NO_KEYS;
+use crate::outbox::{NO_KEYS, TWO_RECORDS};
 use crate::requests;
 use crate::sync::Waits;
 use crate::vault::Vault;
@@ -44,6 +44,7 @@ impl From<Contact> for ContactView {
     fn from(contact: Contact) -> Self {
         let reason = match (&contact.error, contact.phase) {
             (Some((_, detail)), _) => detail.clone(),
+            _ if contact.disputed => TWO_RECORDS.to_owned(),
             (None, Phase::Linked) if contact.trouble.is_empty() => NO_KEYS.to_owned(),
             (None, Phase::Linked) => format!("{NO_KEYS}: {}", contact.trouble),
             _ => String::new(),
@@ -271,6 +272,7 @@ fn refresh(
 ) -> Result<()> {
     tx.execute("UPDATE contact SET verified = 1 WHERE account = ?1", [contact.account.0])?;
     contacts::forget_failure(tx, &contact.account)?;
+    contacts::settle_dispute(tx, &contact.account)?;
     requests::unblock(tx, vault, own, contact, now)?;
     let contact = &contacts::get(tx, &contact.account)?;
     if contact.phase == Phase::Asking {

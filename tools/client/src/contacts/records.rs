@@ -18,6 +18,10 @@ use crate::outbox;
 /// Former homes of a contact that are remembered.
 const MAX_FORMER: usize = 16;
 
+/// In the column `stale`: nothing is written to them until the user has decided, or a higher record
+/// has come.
+pub(super) const DISPUTED: u64 = 2;
+
 /// Records of a contact, verified to be `account`'s own and to belong together.
 pub(crate) struct Verified<'a> {
     pub(crate) devices: &'a Signed<DeviceList>,
@@ -81,8 +85,8 @@ pub(crate) fn store_records(
         return Ok(news);
     }
     tx.execute(
-        "UPDATE contact SET devices = ?2, stale = 0 WHERE account = ?1",
-        params![contact.account.0, codec::encode(new.devices)?],
+        "UPDATE contact SET devices = ?2, stale = iif(stale = ?3, stale, 0) WHERE account = ?1",
+        params![contact.account.0, codec::encode(new.devices)?, int(DISPUTED)],
     )?;
     if let Some((signed, handle)) = &new.handle {
         store_handle(tx, own, contact, signed, handle, now)?;
@@ -112,7 +116,23 @@ pub(crate) fn store_moved(
 
 /// There is a newer device list: it is fetched before anything more is sealed.
 pub(crate) fn mark_stale(tx: &Transaction<'_>, account: &AccountId) -> Result<()> {
-    tx.execute("UPDATE contact SET stale = 1, next_try = 0 WHERE account = ?1", [account.0])?;
+    tx.execute(
+        "UPDATE contact SET stale = max(stale, 1), next_try = 0 WHERE account = ?1",
+        [account.0],
+    )?;
+    Ok(())
+}
+
+/// Whether there are two records of theirs with one number.
+pub(crate) fn is_disputed(tx: &Transaction<'_>, account: &AccountId) -> Result<bool> {
+    let mut query = tx.prepare_cached("SELECT 1 FROM contact WHERE account = ?1 AND stale = ?2")?;
+    Ok(query.exists(params![account.0, int(DISPUTED)])?)
+}
+
+/// The user has decided that they are who they were, or a higher record has come.
+pub(crate) fn settle_dispute(tx: &Transaction<'_>, account: &AccountId) -> Result<()> {
+    let key = params![account.0, int(DISPUTED)];
+    tx.execute("UPDATE contact SET stale = 0 WHERE account = ?1 AND stale = ?2", key)?;
     Ok(())
 }
 
@@ -132,10 +152,13 @@ fn take_record(
         Some(AccountRecordOrder::Conflict) => {
             // Somebody else may have the account's key: nothing of it is believed.
             let text = format!(
-                "two records of {:?} with one number: their key is used twice; ask them",
+                "two records of {:?} with one number: their key is used twice. Nothing more is written to them \
+                 until you have asked them and added their link again",
                 contact.name
             );
             events::problem(tx, now, "two_records", &text)?;
+            let key = params![contact.account.0, int(DISPUTED)];
+            tx.execute("UPDATE contact SET stale = ?2 WHERE account = ?1", key)?;
             return Ok(News::Older);
         }
     };
@@ -152,6 +175,9 @@ fn take_record(
         "UPDATE contact SET record = ?2, home = ?3 WHERE account = ?1",
         params![contact.account.0, codec::encode(record)?, home_text(&home)?],
     )?;
+    if news == News::Newer {
+        settle_dispute(tx, &contact.account)?;
+    }
     if moves {
         let backups = held.map(|held| held.backups).unwrap_or_default();
         note_former(tx, contact, &backups, now)?;

@@ -60,7 +60,7 @@ pub(crate) fn offers(
         }
         let bytes: Vec<u8> = row.get("envelope")?;
         let contact = contacts::get(tx, &AccountId(blob(row, "contact")?))?;
-        if contact.blocked {
+        if contact.blocked || contact.disputed {
             continue;
         }
         let mut envelope: Envelope = codec::decode(&bytes, MAX_FRAME)?;
@@ -100,7 +100,7 @@ pub(crate) fn has_new_tokens(offers: &[Offer]) -> bool {
 pub(crate) fn is_due(tx: &Transaction<'_>, now: Millis) -> Result<bool> {
     let mut query = tx.prepare_cached(&format!(
         "SELECT EXISTS (SELECT 1 FROM outbox JOIN contact ON account = contact
-             WHERE message IN ({HEADS}) AND outbox.next_try <= ?1 AND blocked = 0
+             WHERE message IN ({HEADS}) AND outbox.next_try <= ?1 AND blocked = 0 AND stale < 2
              AND NOT EXISTS ({UNSEALED}))"
     ))?;
     Ok(query.query_row([int(now)], |row| row.get(0))?)

@@ -101,7 +101,7 @@ fn try_seal(
     now: Millis,
 ) -> Result<bool> {
     let contact = contacts::get(tx, &waiting.contact)?;
-    if contact.blocked {
+    if contact.blocked || contact.disputed {
         return Ok(false);
     }
     if let Some((code, detail)) = &contact.error {

@@ -226,3 +226,34 @@ fn no_contact_makes_the_profile_unreadable() {
     let all = alice.db.read(contacts::all).unwrap();
     assert_eq!((all.len(), all[0].home.node), (1, node(20)));
 }
+
+#[test]
+fn nothing_is_written_to_whoever_has_signed_two_records_with_one_number() {
+    let (mut alice, mut bob, row, _) = accepted();
+    let (account, their) = (bob.account, bob.own());
+    let (early, _) = alice.writes("bob", "sealed").unwrap();
+    alice.offers(NOW);
+    let two = |alice: &mut Person, seq, seed| {
+        alice.refused(row, &moved(Some(&their.moved_to(node(seed), seq))));
+    };
+    two(&mut alice, 5, 21);
+    alice.offers(NOW);
+    two(&mut alice, 5, 23);
+    let (late, _) = alice.writes("bob", "not sealed").unwrap();
+    assert!(alice.offers(NOW + 120_000).is_empty());
+    for row in [early, late] {
+        let waits = alice.waits(row).unwrap();
+        assert_eq!((waits.reason.as_str(), waits.next_try), (outbox::TWO_RECORDS, None));
+    }
+    assert!(!crate::ContactView::from(alice.contact(account)).reason.is_empty());
+    // A higher record settles it.
+    two(&mut alice, 6, 24);
+    let offers = alice.offers(NOW + 120_000);
+    assert!([early, late].iter().all(|row| offers.iter().any(|offer| offer.row == *row)));
+    assert!(offers.iter().all(|offer| offer.envelope.routes[0].home == node(24)));
+    // So does the user.
+    two(&mut alice, 6, 25);
+    assert!(alice.offers(NOW + 240_000).is_empty());
+    alice.db.write(|tx| contacts::settle_dispute(tx, &account)).unwrap();
+    assert!(!alice.offers(NOW + 240_000).is_empty());
+}

@@ -166,6 +166,10 @@ fn question(
     network: &Network,
     contact: &Contact,
 ) -> Result<Option<Question>> {
+    // Nothing that they could say settles it but a higher record, which comes with their mail.
+    if contact.disputed {
+        return Ok(None);
+    }
     let wish = match (contact.phase, &contact.token, &contact.invite) {
         (Phase::Linked, Some(token), Some(invite)) if contact.error.is_none() => {
             Some(Wish::Redeem { invite: invite.clone(), token: token.clone() })
