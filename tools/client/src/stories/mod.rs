@@ -3,6 +3,7 @@
 mod delivery;
 mod handles;
 mod home;
+mod hostile;
 mod moving;
 mod receiving;
 mod roads;

@@ -3,8 +3,10 @@
 
 mod apply;
 mod chores;
+mod credit;
 pub(crate) mod keys;
 mod online;
+mod ranges;
 
 use std::time::Duration;
 
