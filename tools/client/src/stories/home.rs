@@ -38,6 +38,11 @@ impl Home {
         Self { listener, key: testing::node_key(), generation, heard }
     }
 
+    /// Its data is an older copy, and it knows.
+    pub(super) fn set_back(&self) {
+        *self.generation.lock().unwrap() += 1;
+    }
+
     fn link(&self) -> JoinLink {
         let mut link = testing::join_link();
         link.node.addresses = vec![self.address()];
@@ -242,7 +247,7 @@ async fn an_account_that_its_home_has_lost_is_made_again_with_proof() {
     let mut client = joined(&home, directory.path()).await;
     let own = client.identity().unwrap();
     let proof = own.handle.clone().unwrap();
-    *home.generation.lock().unwrap() = 2;
+    home.set_back();
     let lost = |frame: &Frame| match frame {
         Frame::Hello(hello) if hello.account.is_some() => Some(vec![refuses(0, ErrorCode::Denied)]),
         _ => None,
@@ -263,7 +268,7 @@ async fn an_account_that_its_home_has_lost_is_made_again_with_proof() {
     assert_eq!(client.identity().unwrap().generation, 2);
     // What it does not take back stays lost.
     client.disconnect();
-    *home.generation.lock().unwrap() = 3;
+    home.set_back();
     let refused = |frame: &Frame| match frame {
         Frame::Register(ask) => Some(vec![refuses(ask.request, ErrorCode::InviteUnknown)]),
         other => lost(other),

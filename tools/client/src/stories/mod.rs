@@ -4,6 +4,7 @@ mod delivery;
 mod handles;
 mod home;
 mod hostile;
+mod lost;
 mod moving;
 mod receiving;
 mod roads;
