@@ -79,6 +79,12 @@ fn who_moves_to_our_own_home_is_offered_it_there() {
     alice.refused(row, &moved(Some(&bob.own().moved_to(home, 2))));
     let offer = only(alice.offers(NOW));
     assert_eq!((offer.row, offer.envelope.routes[0].home), (row, home));
+    // The same word once more, of what was offered before that.
+    alice.refused(row, &moved(Some(&bob.own().moved_to(home, 2))));
+    assert!(alice.offers(NOW).is_empty(), "not so that both sides spin");
+    let offer = only(alice.offers(NOW + 120_000));
+    assert_eq!((offer.row, offer.envelope.routes[0].home), (row, home));
+    assert_eq!(alice.waits(row).unwrap().at, "this device");
     alice.receipt(&receipt_for(&envelope, ReceiptKind::AtNode, &testing::node_key()));
     assert_eq!(alice.state(row), State::AtNode);
 }
