@@ -1,21 +1,25 @@
 //! Contacts: who they are, how they are reached, and how far acquaintance has come.
 
+mod handles;
 mod names;
 mod records;
 
+use postroad_proto::codec;
 use postroad_proto::content;
 use postroad_proto::error::ErrorCode;
 use postroad_proto::ids::{AccountId, ConversationId, Millis, NodeId};
 use postroad_proto::link::NodeLink;
 use postroad_proto::network::Network;
 use postroad_proto::record::{AccountRecord, DeviceList, HandleRecord};
-use postroad_proto::signed::Signed;
+use postroad_proto::signed::{Signable, Signed};
 use postroad_proto::token::{DeliveryToken, InviteCode, redeemed_label};
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 
+pub(crate) use handles::{check_handle, check_node, is_released, prove_handle};
 pub(crate) use names::{check_name, free_name, rename, resolve};
 pub(crate) use records::{
-    Custodian, News, Verified, mark_stale, node_name, prove_handle, store_moved, store_records,
+    Custodian, News, Verified, is_disputed, mark_stale, node_name, settle_dispute, store_moved,
+    store_records,
 };
 
 use crate::db::{blob, bool_of, int, unsigned};
@@ -76,6 +80,8 @@ pub(crate) struct Contact {
     pub(crate) handle_record: Option<Signed<HandleRecord>>,
     /// There is a newer device list than that.
     pub(crate) stale: bool,
+    /// There are two records of theirs with one number: somebody else may have their key.
+    pub(crate) disputed: bool,
     pub(crate) sends_receipts: bool,
     /// They have used the token in our card, so they have it.
     pub(crate) card_known: bool,
@@ -105,6 +111,7 @@ impl Contact {
         let error: Option<i64> = row.get("error")?;
         let error = error.map(|n| ErrorCode::from_number(n.unsigned_abs()));
         let detail: String = row.get("error_detail")?;
+        let record: Option<Signed<AccountRecord>> = identity::signed(row, "record")?;
         Ok(Self {
             account: AccountId(blob(row, "account")?),
             chat: ConversationId(blob(row, "chat")?),
@@ -112,16 +119,17 @@ impl Contact {
             phase: *Phase::ALL.get(usize::from(phase)).ok_or(StorageError::Value("contact"))?,
             verified: bool_of(row, "verified")?,
             blocked: bool_of(row, "blocked")?,
-            home: home.parse()?,
+            home: home.parse().unwrap_or_else(|_| home_of(record.as_ref())),
             handle: row.get("handle")?,
             handle_proven: bool_of(row, "handle_proven")?,
             invite: secret("invite")?.map(InviteCode),
             token: secret("token")?.map(DeliveryToken),
             token_label: label.and_then(|bytes| bytes.try_into().ok()),
-            record: identity::signed(row, "record")?,
+            record,
             devices: identity::signed(row, "devices")?,
             handle_record: identity::signed(row, "handle_record")?,
             stale: bool_of(row, "stale")?,
+            disputed: unsigned(row, "stale")? == records::DISPUTED,
             sends_receipts: bool_of(row, "sends_receipts")?,
             card_known: bool_of(row, "card_known")?,
             token_number: row.get("token_number")?,
@@ -190,13 +198,35 @@ pub(crate) fn insert(
             new.name,
             new.phase as i64,
             new.verified,
-            new.home.to_string(),
+            home_text(new.home)?,
             new.handle,
             int(now)
         ],
     )?;
     events::record(tx, now, &Event::Contact { account: new.account })?;
     get(tx, &new.account)
+}
+
+/// A home as it is stored: only what can be read again.
+pub(crate) fn home_text(home: &NodeLink) -> Result<String> {
+    let text = home.to_string();
+    text.parse::<NodeLink>()?;
+    Ok(text)
+}
+
+/// The home in a record that was verified when it was stored: one link that is damaged must not
+/// take all contacts with it.
+fn home_of(record: Option<&Signed<AccountRecord>>) -> NodeLink {
+    let opened = record.and_then(|record| {
+        codec::decode::<AccountRecord>(&record.payload, AccountRecord::LIMIT).ok()
+    });
+    NodeLink {
+        network: Network::default(),
+        node: opened.map_or(NodeId([0; 32]), |record| record.home),
+        addresses: Vec::new(),
+        name: String::new(),
+        p2p: Vec::new(),
+    }
 }
 
 pub(crate) fn find(tx: &Transaction<'_>, account: &AccountId) -> Result<Option<Contact>> {
@@ -248,6 +278,16 @@ pub(crate) fn note_failure(
     Ok(())
 }
 
+/// Reaching them works: whatever kept from it is over.
+pub(crate) fn forget_failure(tx: &Transaction<'_>, account: &AccountId) -> Result<()> {
+    tx.prepare_cached(
+        "UPDATE contact SET error = NULL, error_detail = '', tries = 0, next_try = 0
+         WHERE account = ?1",
+    )?
+    .execute([account.0])?;
+    Ok(())
+}
+
 /// Stores the token for writing to them.
 pub(crate) fn store_token(
     tx: &Transaction<'_>,
@@ -256,11 +296,10 @@ pub(crate) fn store_token(
     sends_receipts: bool,
 ) -> Result<()> {
     tx.execute(
-        "UPDATE contact SET token = ?2, sends_receipts = ?3, error = NULL, error_detail = '',
-         tries = 0, next_try = 0 WHERE account = ?1",
+        "UPDATE contact SET token = ?2, sends_receipts = ?3 WHERE account = ?1",
         params![account.0, token.0, sends_receipts],
     )?;
-    Ok(())
+    forget_failure(tx, account)
 }
 
 /// Notes under which token they write.

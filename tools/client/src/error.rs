@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use postroad_proto::codec::CodecError;
 use postroad_proto::error::ErrorCode;
+use postroad_proto::ids::{AccountId, NodeId};
 use postroad_proto::link::LinkError;
 use postroad_proto::noise::NoiseError;
 use postroad_proto::pair::PairError;
@@ -98,6 +99,30 @@ pub enum Error {
     /// The name behind the `@` of a handle stands for no node.
     #[error(transparent)]
     Name(#[from] NameError),
+    /// A handle names another account than the contact's who had it first.
+    #[error("{handle} was the handle of {was:?} and is now that of another account, {now} ({how})")]
+    HandleChanged {
+        /// The handle.
+        handle: String,
+        /// The contact's name.
+        was: String,
+        /// The account that has it now.
+        now: AccountId,
+        /// Why, as its node says.
+        how: &'static str,
+    },
+    /// A name stands for another node than it did when a contact was found under it.
+    #[error("{name} was the node {was} when {of:?} was added, and is now said to be {now}")]
+    NodeChanged {
+        /// The node's name.
+        name: String,
+        /// The contact's name.
+        of: String,
+        /// What it stood for.
+        was: NodeId,
+        /// What it stands for.
+        now: NodeId,
+    },
     /// Something belongs to another network.
     #[error("it belongs to the network {got:?}, and this profile to {expected:?}")]
     WrongNetwork {

@@ -275,9 +275,20 @@ impl Identity {
         home: postroad_proto::ids::NodeId,
         seq: u64,
     ) -> Signed<AccountRecord> {
-        let old = self.record.open(&self.network).unwrap();
-        let new = AccountRecord { seq, previous: Some(self.record.hash()), home, ..old };
-        Signed::new(&new, &SigningKey::from_bytes(&self.secrets.seed), &self.network).unwrap()
+        self.signs(seq, |record| record.home = home)
+    }
+
+    /// A record with something changed in it.
+    #[cfg(test)]
+    pub(crate) fn signs(
+        &self,
+        seq: u64,
+        change: impl FnOnce(&mut AccountRecord),
+    ) -> Signed<AccountRecord> {
+        let mut record = self.record.open(&self.network).unwrap();
+        (record.seq, record.previous) = (seq, Some(self.record.hash()));
+        change(&mut record);
+        Signed::new(&record, &SigningKey::from_bytes(&self.secrets.seed), &self.network).unwrap()
     }
 
     /// Addresses of the home as the node itself names them, before those of the link.

@@ -5,6 +5,7 @@ use postroad_proto::ids::{AccountId, ConversationId, DeviceNumber, MessageId, Mi
 use rusqlite::types::Value;
 use rusqlite::{OptionalExtension, Row, Transaction, params, params_from_iter};
 
+use crate::contacts;
 use crate::conversations;
 use crate::db::{blob, bool_of, int, unsigned};
 use crate::error::{Error, Result, StorageError};
@@ -169,21 +170,24 @@ impl Found {
             self.message.missing_before =
                 conversations::missing_before(tx, &self.chat, sender, seq)?;
         }
-        if self.message.outgoing && self.message.state == State::Queued {
-            self.message.reason = queued_reason(tx, self.message.row, self.message.reason)?;
+        if self.message.outgoing && outbox::is_here(tx, self.message.row)? {
+            self.message.reason = reason_here(tx, &self.message)?;
         }
         Ok(self.message)
     }
 }
 
-/// Why a message is still here: what it waits behind, what was noted for it, or that there is no
-/// connection.
-fn queued_reason(tx: &Transaction<'_>, row: i64, own: String) -> Result<String> {
-    if let Some((_, ahead)) = outbox::ahead(tx, row)? {
+/// Why a message is here: that nothing may be written now, what it waits behind, what was noted for
+/// it, or that there is no connection.
+fn reason_here(tx: &Transaction<'_>, message: &Message) -> Result<String> {
+    if contacts::is_disputed(tx, &message.contact)? {
+        return Ok(outbox::TWO_RECORDS.to_owned());
+    }
+    if let Some((_, ahead)) = outbox::ahead(tx, message.row)? {
         return Ok(ahead);
     }
-    if !own.is_empty() {
-        return Ok(own);
+    if !message.reason.is_empty() {
+        return Ok(message.reason.clone());
     }
     Ok(settings::text(tx, settings::OFFLINE)?.unwrap_or_default())
 }

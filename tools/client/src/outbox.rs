@@ -6,8 +6,8 @@ mod seal;
 mod settle;
 
 pub(crate) use offer::{
-    Offer, ahead, has_new_tokens, is_due, note_tokens, offers, reoffer_all, reoffer_contact,
-    reoffer_node, retry_contact, retry_soon,
+    Offer, ahead, has_new_tokens, is_due, is_here, note_tokens, offers, reoffer_all,
+    reoffer_contact, reoffer_node, retry_contact, retry_soon,
 };
 pub(crate) use receipt::apply as apply_receipt;
 pub(crate) use seal::{request_limit, seal_waiting};
@@ -35,6 +35,10 @@ pub(crate) const DEADLINE: u64 = 30 * 86_400;
 /// Why a message has not left this device, as `why` says it.
 pub(crate) const NO_KEYS: &str = "keys not fetched yet";
 pub(crate) const NOT_ACCEPTED: &str = "not accepted yet";
+
+/// There are two records of the contact with one number.
+pub(crate) const TWO_RECORDS: &str =
+    "somebody else may have the contact's key: ask them, and add their link again to go on";
 
 /// What a node's DENIED means for a message or for a contact's keys: it does not say which.
 pub(crate) const NOT_TAKEN: &str =

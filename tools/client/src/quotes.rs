@@ -15,17 +15,19 @@ use crate::error::Result;
 const KEPT: usize = 4 * MAX_QUOTED;
 
 /// Keeps a root that holds, if it is the highest of its node. Whether it is the first of a higher
-/// generation than was known: the node was rolled back.
+/// generation than was known: the node was rolled back. What it signed goes before what the home said
+/// of it, which may have been anything.
 pub(crate) fn note(
     tx: &Transaction<'_>,
     root: &ReceiptRoot,
     signed: &Signed<ReceiptRoot>,
     now: Millis,
 ) -> Result<bool> {
-    let known = known_generation(tx, &root.node)?;
+    let known = known(tx, &root.node)?;
     tx.prepare_cached(
         "INSERT INTO quote (node, generation, commit_no, root, at) VALUES (?1, ?2, ?3, ?4, ?5)
-         ON CONFLICT (node) DO UPDATE SET generation = ?2, commit_no = ?3, root = ?4, at = ?5
+         ON CONFLICT (node) DO UPDATE
+         SET generation = ?2, commit_no = ?3, root = ?4, told = min(told, ?2), at = ?5
          WHERE root IS NULL OR (generation, commit_no) < (?2, ?3)",
     )?
     .execute(params![
@@ -38,20 +40,22 @@ pub(crate) fn note(
     if known.is_none() {
         forget_oldest(tx)?;
     }
-    Ok(known.is_some_and(|known| known < root.generation))
+    let generation = int(root.generation).unsigned_abs();
+    Ok(known.is_some_and(|(signed, told)| signed < generation && told != generation))
 }
 
 /// The home says in which generation a node is. Whether that is news. It is its word alone, so what
-/// the node signed stays; but a root of an earlier generation is quoted no more, or the home would
-/// say the same with every hello.
+/// the node signed stays, and is quoted as before.
 pub(crate) fn told(
     tx: &Transaction<'_>,
     node: &NodeId,
     generation: u64,
     now: Millis,
 ) -> Result<bool> {
-    let known = known_generation(tx, node)?;
-    if known.is_some_and(|known| known >= generation) {
+    // As it is stored, or what is out of range would be news for ever.
+    let generation = int(generation).unsigned_abs();
+    let known = known(tx, node)?;
+    if known.is_some_and(|(signed, told)| signed.max(told) >= generation) {
         return Ok(false);
     }
     tx.prepare_cached(
@@ -68,7 +72,7 @@ pub(crate) fn told(
 /// What a hello quotes: the home's root first, then the newest of others.
 pub(crate) fn for_hello(tx: &Transaction<'_>, home: &NodeId) -> Result<Vec<Signed<ReceiptRoot>>> {
     let mut query = tx.prepare_cached(
-        "SELECT root FROM quote WHERE root NOT NULL AND generation >= told
+        "SELECT root FROM quote WHERE root NOT NULL
          ORDER BY node = ?1 DESC, at DESC LIMIT ?2",
     )?;
     let rows = query.query_map(params![home.0, MAX_QUOTED as i64], |row| row.get(0))?;
@@ -77,11 +81,12 @@ pub(crate) fn for_hello(tx: &Transaction<'_>, home: &NodeId) -> Result<Vec<Signe
     encoded.iter().map(|bytes| Ok(codec::decode(bytes, limit)?)).collect()
 }
 
-/// The highest generation that a node is known to have had.
-fn known_generation(tx: &Transaction<'_>, node: &NodeId) -> Result<Option<u64>> {
-    let mut query =
-        tx.prepare_cached("SELECT max(generation, told) AS known FROM quote WHERE node = ?1")?;
-    Ok(query.query_row([node.0], |row| unsigned(row, "known")).optional()?)
+/// The highest generation that a node has signed, and the one that the home has told of.
+fn known(tx: &Transaction<'_>, node: &NodeId) -> Result<Option<(u64, u64)>> {
+    let mut query = tx.prepare_cached("SELECT generation, told FROM quote WHERE node = ?1")?;
+    let known =
+        query.query_row([node.0], |row| Ok((unsigned(row, "generation")?, unsigned(row, "told")?)));
+    Ok(known.optional()?)
 }
 
 fn forget_oldest(tx: &Transaction<'_>) -> Result<()> {
@@ -146,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_generation_is_news_once_and_ends_the_quotes_of_the_one_before() {
+    fn a_generation_is_news_once_and_the_homes_word_ends_no_quotes() {
         let (mut db, _) = testing::database();
         let (first, signed) = root(2, 1, 5);
         let (second, new) = root(2, 2, 1);
@@ -155,14 +160,20 @@ mod tests {
             assert_eq!(for_hello(tx, &first.node)?, std::slice::from_ref(&signed));
             assert!(told(tx, &first.node, 2, 2)?);
             assert!(!told(tx, &first.node, 2, 3)?);
-            assert_eq!(for_hello(tx, &first.node)?, []);
-            // A late receipt of the old generation does not bring it back.
+            assert_eq!(for_hello(tx, &first.node)?, std::slice::from_ref(&signed));
+            // A late receipt of the old generation changes nothing.
             assert!(!note(tx, &first, &signed, 4)?);
-            assert_eq!(for_hello(tx, &first.node)?, []);
             assert!(!note(tx, &second, &new, 5)?, "it was told before");
             assert_eq!(for_hello(tx, &first.node)?, std::slice::from_ref(&new));
             let (third, newer) = root(2, 3, 1);
             assert!(note(tx, &third, &newer, 6)?, "a receipt says it as well");
+            // Whatever the home says, the node is heard again with the next that it signs.
+            assert!(told(tx, &first.node, u64::MAX, 7)?);
+            assert!(!told(tx, &first.node, u64::MAX, 7)?);
+            let (fourth, last) = root(2, 4, 1);
+            assert!(note(tx, &fourth, &last, 8)?);
+            assert_eq!(for_hello(tx, &first.node)?, std::slice::from_ref(&last));
+            assert!(told(tx, &first.node, 5, 9)?);
             Ok(())
         })
         .unwrap();

@@ -25,6 +25,17 @@ pub(crate) fn owe(tx: &Transaction<'_>, to: DeviceAddress) -> Result<()> {
     Ok(())
 }
 
+/// What a contact was told may be lost with their node's data: all of it is owed again.
+pub(crate) fn owe_again(tx: &Transaction<'_>, contact: &AccountId) -> Result<()> {
+    tx.prepare_cached(
+        "INSERT OR IGNORE INTO receipt_due (contact, device, how)
+         SELECT account, device, how
+         FROM received, (SELECT ?2 AS how UNION SELECT ?3) WHERE account = ?1",
+    )?
+    .execute(params![contact.0, int(receipt::DELIVERED), int(receipt::READ)])?;
+    Ok(())
+}
+
 /// Turns what is owed into messages: one per device, whatever came in since the last.
 pub(crate) fn queue_due(
     tx: &Transaction<'_>,

@@ -42,9 +42,6 @@ pub(crate) fn push(
     };
     let until = remember_until(push.attributes.deadline, now);
     let hash = Hash::of(header);
-    if was_seen(tx, &hash)? {
-        return Ok(());
-    }
     let incoming = Incoming {
         attributes: push.attributes,
         body_hash: push.body_hash,
@@ -58,6 +55,13 @@ pub(crate) fn push(
     let contact = contacts::find(tx, &content.sender)?;
     if contact.as_ref().is_some_and(|contact| contact.blocked) {
         return Ok(());
+    }
+    if was_seen(tx, &hash)? {
+        // Whoever offers it again has no receipt for it.
+        return match contact {
+            Some(contact) => receipts::owe(tx, (contact.account, content.device)),
+            None => Ok(()),
+        };
     }
     let opened = match open(tx, vault, own, &incoming, &content, contact.as_ref(), now)? {
         Ok(opened) => opened,
@@ -269,7 +273,7 @@ fn meet(
     let home = NodeLink {
         network: own.network.clone(),
         node: card.record.home,
-        addresses: card.record.hints.clone(),
+        addresses: Vec::new(),
         name: card.handle.as_ref().map(|handle| handle.node_name.clone()).unwrap_or_default(),
         p2p: Vec::new(),
     };

@@ -30,7 +30,7 @@ pub(crate) fn to_locate(tx: &Transaction<'_>) -> Result<Vec<(i64, ParcelId)>> {
     let mut query = tx.prepare_cached(
         "SELECT row, parcel FROM outbox JOIN message ON row = outbox.message
          LEFT JOIN waiting ON waiting.message = row
-         WHERE state = ?1 AND offer = 0 AND parcel NOT NULL
+         WHERE state = ?1 AND offer = 0 AND envelope NOT NULL AND parcel NOT NULL
          ORDER BY told_at, row DESC LIMIT ?2",
     )?;
     let rows = query.query_map(params![State::Accepted.number(), MAX_LIST as i64], |row| {

@@ -62,6 +62,22 @@ pub(crate) fn explain(error: Error) -> CliError {
             message,
             "nothing of it was used; ask for a fresh link, and tell the node's operator",
         ),
+        Error::HandleChanged { was, .. } => CliError::failed(
+            "handle_changed",
+            message,
+            format!(
+                "pouch send {was:?} goes on writing to the account that you know; for the other \
+                 one ask its owner for a contact link: pouch contact add LINK"
+            ),
+        ),
+        Error::NodeChanged { was, now, .. } => CliError::failed(
+            "node_changed",
+            message,
+            format!(
+                "ask its operator which is right, and type handle@{was} or handle@{now} instead of \
+                 the name"
+            ),
+        ),
         Error::Name(name) => unnamed(name, message),
         Error::Refused { code, .. } => refused(*code, message),
         Error::Connection(connection) => unreachable(connection, message),

@@ -80,6 +80,7 @@ pub(crate) struct ContactRow {
     pub(crate) name: String,
     verified: bool,
     handle: Option<String>,
+    handle_proven: bool,
     blocked: bool,
     pub(crate) state: &'static str,
     node: String,
@@ -93,11 +94,20 @@ impl From<ContactView> for ContactRow {
             name: contact.name,
             verified: contact.verified,
             handle: Some(contact.handle).filter(|handle| !handle.is_empty()),
+            handle_proven: contact.handle_proven,
             blocked: contact.blocked,
             state: contact.phase.word(),
             node: contact.home.node.to_string(),
             reason: Some(contact.reason).filter(|reason| !reason.is_empty()),
         }
+    }
+}
+
+/// A handle as tables show it: one that somebody merely claims must not look like one that is theirs.
+pub(crate) fn shown_handle(handle: Option<&str>, is_proven: bool) -> String {
+    match handle {
+        Some(handle) if !is_proven => format!("{handle} (unproven)"),
+        handle => handle.unwrap_or_default().to_owned(),
     }
 }
 
@@ -116,7 +126,7 @@ impl Row for ContactRow {
         let state = if self.blocked { "blocked" } else { self.state };
         vec![
             self.name.clone(),
-            self.handle.clone().unwrap_or_default(),
+            shown_handle(self.handle.as_deref(), self.handle_proven),
             if self.verified { "yes" } else { "no" }.to_owned(),
             state.to_owned(),
             self.reason.clone().unwrap_or_default(),
@@ -266,6 +276,13 @@ mod tests {
             assert!(json.get(key).is_some(), "{key}");
         }
         assert_eq!((&json["for"], &json["reason"]), (&"other".into(), &"away".into()));
+    }
+
+    #[test]
+    fn a_handle_that_is_only_claimed_looks_like_it() {
+        assert_eq!(shown_handle(Some("a@bank.example"), true), "a@bank.example");
+        assert_eq!(shown_handle(Some("a@bank.example"), false), "a@bank.example (unproven)");
+        assert_eq!(shown_handle(None, false), "");
     }
 
     #[test]

@@ -160,7 +160,8 @@ impl Client {
             }
             Ok(tx.query_row(
                 "SELECT EXISTS (SELECT 1 FROM contact JOIN outbox ON contact = account
-                            WHERE envelope IS NULL AND contact.next_try BETWEEN 1 AND ?1)
+                            WHERE envelope IS NULL AND contact.next_try BETWEEN 1 AND ?1
+                            AND stale < 2)
                  OR EXISTS (SELECT 1 FROM outbox JOIN message ON row = message
                             WHERE deadline <= ?1 / 1000)",
                 [i64::try_from(now).unwrap_or(i64::MAX)],

@@ -183,10 +183,13 @@ pub(crate) fn waiting(
     let contact = contacts::get(tx, &message.contact)?;
     let since = steps.iter().filter(|s| s.state == message.state).map(|s| s.at).next_back();
     let since = since.unwrap_or(message.sent_at);
+    // Also what a node had, once it is to be offered again.
+    let is_here = message.state == State::Queued || outbox::is_here(tx, message.row)?;
     match message.state {
-        State::Queued => Ok(Some(here(tx, &contact, message, since, has_runner)?)),
+        State::AtNode if contact.blocked => Ok(None),
+        _ if is_here => Ok(Some(here(tx, &contact, message, since, has_runner)?)),
         State::Accepted => Ok(Some(at_home(tx, own, message, since)?)),
-        State::AtNode if contact.sends_receipts && !contact.blocked => {
+        State::AtNode if contact.sends_receipts => {
             let at = steps.iter().rev().find(|step| step.state == State::AtNode);
             let at = at.map_or_else(|| contact.home.node.to_string(), |step| step.by.to_string());
             let reason = "the recipient's device has not confirmed it yet".to_owned();
@@ -210,8 +213,8 @@ fn here(
         reason => reason.to_owned(),
     };
     let next_try = match reason.as_str() {
-        // The next step is the other side's.
-        outbox::NOT_ACCEPTED => None,
+        // The next step is the other side's, or the user's.
+        outbox::NOT_ACCEPTED | outbox::TWO_RECORDS => None,
         _ => {
             let head = outbox::ahead(tx, message.row)?.map_or(message.row, |(row, _)| row);
             let next_try = next_try(tx, head)?.max(contact.next_try);

@@ -1,22 +1,19 @@
 //! Contacts, requests and invites, as commands use them.
 
-use postroad_proto::frame::Records;
-use postroad_proto::ids::{AccountId, Millis, NodeId};
+use postroad_proto::ids::{AccountId, Millis};
 use postroad_proto::link::{ContactLink, NodeLink};
-use postroad_proto::record::{Handle, HandleRecord};
 use postroad_proto::token::DeliveryToken;
 use rusqlite::{Transaction, params};
 
 use super::Client;
 use crate::clock;
-use crate::contacts::{self, Contact, NewContact, Phase, Verified};
+use crate::contacts::{self, Contact, NewContact, Phase};
 use crate::entropy;
 use crate::error::{Error, Result};
 use crate::identity::Identity;
-use crate::names::{self, Resolver};
-use crate::outbox::NO_KEYS;
+use crate::outbox::{NO_KEYS, TWO_RECORDS};
 use crate::requests;
-use crate::sync::{Waits, keep_prekeys};
+use crate::sync::Waits;
 use crate::vault::Vault;
 
 /// A contact as commands show it.
@@ -34,6 +31,9 @@ pub struct ContactView {
     pub phase: Phase,
     /// `handle@node`, or empty.
     pub handle: String,
+    /// Whether the node in it is the one of that name. Else it is only what somebody says, and they
+    /// may have taken another node's name.
+    pub handle_proven: bool,
     /// The home.
     pub home: NodeLink,
     /// Why writing to them does not work yet; empty when it does.
@@ -44,6 +44,7 @@ impl From<Contact> for ContactView {
     fn from(contact: Contact) -> Self {
         let reason = match (&contact.error, contact.phase) {
             (Some((_, detail)), _) => detail.clone(),
+            _ if contact.disputed => TWO_RECORDS.to_owned(),
             (None, Phase::Linked) if contact.trouble.is_empty() => NO_KEYS.to_owned(),
             (None, Phase::Linked) => format!("{NO_KEYS}: {}", contact.trouble),
             _ => String::new(),
@@ -55,6 +56,7 @@ impl From<Contact> for ContactView {
             blocked: contact.blocked,
             phase: contact.phase,
             handle: contact.handle,
+            handle_proven: contact.handle_proven,
             home: contact.home,
             reason,
         }
@@ -148,63 +150,6 @@ impl Client {
         })
     }
 
-    /// Adds a contact by handle: `handle@NODE`, with the node's id, or a name that `resolver` knows.
-    /// They are asked with the first text that is sent to them.
-    ///
-    /// # Errors
-    /// [`Error::Name`], [`Error::Connection`], [`Error::Refused`] with NOT_FOUND or UNROUTABLE,
-    /// [`Error::NameTaken`].
-    pub async fn add_handle(
-        &mut self,
-        full: &str,
-        name: Option<&str>,
-        resolver: &impl Resolver,
-    ) -> Result<ContactView> {
-        let own = self.identity()?;
-        let (handle, at) = parse_handle(full)?;
-        if own.full_handle().as_deref() == Some(full) {
-            return Err(Error::Yourself);
-        }
-        let (node, known_as) = find_node(&own, at, resolver).await?;
-        let records = self.look_up(node, &handle).await?;
-        let bound = bound_handle(&own, &records, &handle, &node)?;
-        if bound.account == own.account {
-            return Err(Error::Yourself);
-        }
-        let (account, now) = (bound.account, clock::now());
-        // The name under which it was found, not the one that the node gives itself.
-        let full = format!("{handle}@{known_as}");
-        let home = match node == own.home.node {
-            true => own.home.clone(),
-            false => NodeLink {
-                network: own.network.clone(),
-                node,
-                addresses: Vec::new(),
-                name: if known_as.parse::<NodeId>().is_ok() { String::new() } else { known_as },
-                p2p: Vec::new(),
-            },
-        };
-        self.db.write(|tx| {
-            let contact = match contacts::find(tx, &account)? {
-                Some(contact) => contact,
-                None => insert(tx, &own, account, name, Phase::Stranger, &home, &full, now)?,
-            };
-            if let Some(name) = name {
-                contacts::rename(tx, &account, name)?;
-            }
-            let handle = records.handle.as_ref();
-            let verified =
-                Verified::check(&account, &own.network, &records.record, &records.devices, handle)?;
-            contacts::store_records(tx, &own, &contact, &verified, now)?;
-            contacts::prove_handle(tx, &account, &full)?;
-            if contact.phase == Phase::Stranger {
-                let list = records.devices.open(&own.network)?;
-                keep_prekeys(tx, &own.network, &account, &list, &records.fallback, now)?;
-            }
-            Ok(contacts::get(tx, &account)?.into())
-        })
-    }
-
     /// Redeems a link that was just added, if there is a connection; with another process's
     /// connection, sees what became of it. A settled refusal removes a contact that nothing was
     /// exchanged with yet, and is the error.
@@ -293,7 +238,7 @@ impl Client {
 }
 
 #[allow(clippy::too_many_arguments, reason = "one column each")]
-fn insert(
+pub(super) fn insert(
     tx: &Transaction<'_>,
     own: &Identity,
     account: AccountId,
@@ -325,11 +270,9 @@ fn refresh(
     link: &ContactLink,
     now: Millis,
 ) -> Result<()> {
-    tx.execute(
-        "UPDATE contact SET verified = 1, error = NULL, error_detail = '', tries = 0,
-         next_try = 0 WHERE account = ?1",
-        [contact.account.0],
-    )?;
+    tx.execute("UPDATE contact SET verified = 1 WHERE account = ?1", [contact.account.0])?;
+    contacts::forget_failure(tx, &contact.account)?;
+    contacts::settle_dispute(tx, &contact.account)?;
     requests::unblock(tx, vault, own, contact, now)?;
     let contact = &contacts::get(tx, &contact.account)?;
     if contact.phase == Phase::Asking {
@@ -346,55 +289,9 @@ fn refresh(
                 Phase::Linked as i64,
                 link.code.0,
                 token.0,
-                link.home.to_string()
+                contacts::home_text(&link.home)?
             ],
         )?;
     }
     Ok(())
-}
-
-/// `handle@node` in its two parts.
-fn parse_handle(full: &str) -> Result<(Handle, &str)> {
-    let wrong = || Error::NotFound { what: "contact link or handle like", name: full.to_owned() };
-    let (handle, node) = full.split_once('@').ok_or_else(wrong)?;
-    Ok((handle.parse().map_err(|_| wrong())?, node))
-}
-
-/// The node that a handle names behind its `@`, and the name or id under which it is known now.
-///
-/// Our own home counts under the name that it gives itself: whoever lives there sees that name in
-/// their own handle, and its people need no DNS to find each other. Any other name has to be looked
-/// up. That a contact's link or record calls a node so proves nothing: with a name that somebody else
-/// is known by, a hostile node would get the requests that are meant for that one.
-async fn find_node(own: &Identity, at: &str, resolver: &impl Resolver) -> Result<(NodeId, String)> {
-    if let Ok(id) = at.parse::<NodeId>() {
-        return Ok((id, id.to_string()));
-    }
-    if !at.is_empty() && at == own.home.name {
-        return Ok((own.home.node, at.to_owned()));
-    }
-    let name = names::checked(at)?;
-    Ok((names::node(resolver, &name).await?, name))
-}
-
-/// The binding of the handle that was asked for, as `node` signed it.
-fn bound_handle(
-    own: &Identity,
-    records: &Records,
-    handle: &Handle,
-    node: &NodeId,
-) -> Result<HandleRecord> {
-    let wrong = |why: &str| Error::untrusted("the answer to the look-up", why);
-    let signed = records.handle.as_ref().ok_or_else(|| wrong("it names no handle"))?;
-    let bound = signed.open(&own.network)?;
-    if bound.handle != *handle {
-        return Err(wrong("it is another handle's"));
-    }
-    if bound.node != *node {
-        return Err(wrong("another node than the one that was asked signed it"));
-    }
-    if bound.node != records.record.open(&own.network)?.home {
-        return Err(wrong("the account is homed elsewhere"));
-    }
-    Ok(bound)
 }

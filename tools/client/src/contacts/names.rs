@@ -3,6 +3,7 @@
 use postroad_proto::ids::{AccountId, NodeId};
 use rusqlite::{OptionalExtension, Transaction, params};
 
+use super::handles::record_of;
 use super::{Contact, all, find};
 use crate::error::{Error, Result};
 use crate::identity::Identity;
@@ -63,8 +64,8 @@ fn by_node_id(tx: &Transaction<'_>, own: &Identity, text: &str) -> Result<Option
     let Some((handle, node)) = text.split_once('@') else { return Ok(None) };
     let Ok(node) = node.parse::<NodeId>() else { return Ok(None) };
     let bound = all(tx)?.into_iter().find(|contact| {
-        let record = contact.handle_record.as_ref().and_then(|r| r.open(&own.network).ok());
-        record.is_some_and(|record| record.node == node && record.handle.as_str() == handle)
+        record_of(own, contact)
+            .is_some_and(|record| record.node == node && record.handle.as_str() == handle)
     });
     Ok(bound)
 }

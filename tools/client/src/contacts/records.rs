@@ -3,19 +3,24 @@
 use postroad_proto::codec;
 use postroad_proto::ids::{AccountId, Millis, NodeId};
 use postroad_proto::network::Network;
-use postroad_proto::record::{AccountRecord, AccountRecordOrder, DeviceList, Handle, HandleRecord};
+use postroad_proto::record::{AccountRecord, AccountRecordOrder, DeviceList, HandleRecord};
 use postroad_proto::signed::Signed;
 use rusqlite::{OptionalExtension, Transaction, params};
 
-use super::Contact;
+use super::handles::{is_released, store_handle};
+use super::{Contact, home_text};
 use crate::db::{int, unsigned};
 use crate::error::{Error, Result};
 use crate::events;
-use crate::identity::{Identity, full_handle};
+use crate::identity::Identity;
 use crate::outbox;
 
 /// Former homes of a contact that are remembered.
 const MAX_FORMER: usize = 16;
+
+/// In the column `stale`: nothing is written to them until the user has decided, or a higher record
+/// has come.
+pub(super) const DISPUTED: u64 = 2;
 
 /// Records of a contact, verified to be `account`'s own and to belong together.
 pub(crate) struct Verified<'a> {
@@ -46,7 +51,8 @@ impl<'a> Verified<'a> {
         let handle = match handle {
             Some(signed) => {
                 let handle = signed.open(network)?;
-                let fits = handle.account == *account && handle.node == opened.home;
+                let is_theirs = handle.account == *account && !is_released(&handle);
+                let fits = is_theirs && handle.node == opened.home;
                 fits.then_some((signed, handle))
             }
             None => None,
@@ -79,11 +85,11 @@ pub(crate) fn store_records(
         return Ok(news);
     }
     tx.execute(
-        "UPDATE contact SET devices = ?2, stale = 0 WHERE account = ?1",
-        params![contact.account.0, codec::encode(new.devices)?],
+        "UPDATE contact SET devices = ?2, stale = iif(stale = ?3, stale, 0) WHERE account = ?1",
+        params![contact.account.0, codec::encode(new.devices)?, int(DISPUTED)],
     )?;
     if let Some((signed, handle)) = &new.handle {
-        store_handle(tx, own, contact, signed, handle)?;
+        store_handle(tx, own, contact, signed, handle, now)?;
     }
     Ok(news)
 }
@@ -110,7 +116,23 @@ pub(crate) fn store_moved(
 
 /// There is a newer device list: it is fetched before anything more is sealed.
 pub(crate) fn mark_stale(tx: &Transaction<'_>, account: &AccountId) -> Result<()> {
-    tx.execute("UPDATE contact SET stale = 1, next_try = 0 WHERE account = ?1", [account.0])?;
+    tx.execute(
+        "UPDATE contact SET stale = max(stale, 1), next_try = 0 WHERE account = ?1",
+        [account.0],
+    )?;
+    Ok(())
+}
+
+/// Whether there are two records of theirs with one number.
+pub(crate) fn is_disputed(tx: &Transaction<'_>, account: &AccountId) -> Result<bool> {
+    let mut query = tx.prepare_cached("SELECT 1 FROM contact WHERE account = ?1 AND stale = ?2")?;
+    Ok(query.exists(params![account.0, int(DISPUTED)])?)
+}
+
+/// The user has decided that they are who they were, or a higher record has come.
+pub(crate) fn settle_dispute(tx: &Transaction<'_>, account: &AccountId) -> Result<()> {
+    let key = params![account.0, int(DISPUTED)];
+    tx.execute("UPDATE contact SET stale = 0 WHERE account = ?1 AND stale = ?2", key)?;
     Ok(())
 }
 
@@ -130,10 +152,13 @@ fn take_record(
         Some(AccountRecordOrder::Conflict) => {
             // Somebody else may have the account's key: nothing of it is believed.
             let text = format!(
-                "two records of {:?} with one number: their key is used twice; ask them",
+                "two records of {:?} with one number: their key is used twice. Nothing more is written to them \
+                 until you have asked them and added their link again",
                 contact.name
             );
             events::problem(tx, now, "two_records", &text)?;
+            let key = params![contact.account.0, int(DISPUTED)];
+            tx.execute("UPDATE contact SET stale = ?2 WHERE account = ?1", key)?;
             return Ok(News::Older);
         }
     };
@@ -144,15 +169,15 @@ fn take_record(
         home.name.clear();
         home.addresses.clear();
     }
-    for hint in &opened.hints {
-        if !home.addresses.contains(hint) {
-            home.addresses.push(hint.clone());
-        }
-    }
+    // Its hints stay in the record: only the home speaks to other nodes, and what others can make
+    // longer and longer is not kept.
     tx.execute(
         "UPDATE contact SET record = ?2, home = ?3 WHERE account = ?1",
-        params![contact.account.0, codec::encode(record)?, home.to_string()],
+        params![contact.account.0, codec::encode(record)?, home_text(&home)?],
     )?;
+    if news == News::Newer {
+        settle_dispute(tx, &contact.account)?;
+    }
     if moves {
         let backups = held.map(|held| held.backups).unwrap_or_default();
         note_former(tx, contact, &backups, now)?;
@@ -160,33 +185,6 @@ fn take_record(
         outbox::reoffer_contact(tx, &contact.account)?;
     }
     Ok(news)
-}
-
-/// A handle as its node signed it. The node's name in it is its own word, so it is no proof, and
-/// does not replace a name that was looked up.
-fn store_handle(
-    tx: &Transaction<'_>,
-    own: &Identity,
-    contact: &Contact,
-    signed: &Signed<HandleRecord>,
-    handle: &HandleRecord,
-) -> Result<()> {
-    let is_ours = handle.node == own.home.node;
-    let same = contact.handle_proven && is_for(&contact.handle, &handle.handle);
-    let keeps = same && contact.home.node == handle.node && !is_ours;
-    let (text, proven) = match keeps {
-        true => (contact.handle.clone(), true),
-        false => (full_handle(handle), is_ours),
-    };
-    tx.execute(
-        "UPDATE contact SET handle_record = ?2, handle = ?3, handle_proven = ?4 WHERE account = ?1",
-        params![contact.account.0, codec::encode(signed)?, text, proven],
-    )?;
-    Ok(())
-}
-
-fn is_for(full: &str, handle: &Handle) -> bool {
-    full.split_once('@').is_some_and(|(own, _)| own == handle.as_str())
 }
 
 fn note_former(
@@ -252,13 +250,4 @@ pub(crate) fn node_name(own: &Identity, contact: Option<&Contact>, node: &NodeId
         .flatten()
         .find(|link| link.node == *node && !link.name.is_empty())
         .map_or_else(|| node.to_string(), |link| link.name.clone())
-}
-
-/// Says that the node in a contact's handle was looked up under the name that stands there.
-pub(crate) fn prove_handle(tx: &Transaction<'_>, account: &AccountId, full: &str) -> Result<()> {
-    tx.execute(
-        "UPDATE contact SET handle = ?2, handle_proven = 1 WHERE account = ?1",
-        params![account.0, full],
-    )?;
-    Ok(())
 }

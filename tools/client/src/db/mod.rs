@@ -5,6 +5,7 @@
 //! consistent whole.
 
 mod column;
+mod upgrade;
 
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -17,11 +18,9 @@ use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
 pub(crate) use column::{blob, bool_of, int, unsigned};
 
+use self::upgrade::SCHEMA_VERSION;
 use crate::error::{Error, Result, StorageError};
 
-/// The version of `schema.sql`.
-const SCHEMA_VERSION: i64 = 1;
-const SCHEMA: &str = include_str!("schema.sql");
 /// How long a transaction of another process may hold us up.
 const BUSY: Duration = Duration::from_secs(10);
 
@@ -78,7 +77,8 @@ impl Db {
         let version = connection.query_row("PRAGMA user_version", [], |row| row.get(0));
         match version.map_err(named)? {
             SCHEMA_VERSION => Ok(Self { connection, path: path.to_owned() }),
-            0 => Err(StorageError::ReadOnly(path.to_owned())),
+            // It would have to be made, or brought to this version.
+            older if older < SCHEMA_VERSION => Err(StorageError::ReadOnly(path.to_owned())),
             got => Err(StorageError::Newer { got, known: SCHEMA_VERSION }),
         }
     }
@@ -101,15 +101,8 @@ impl Db {
         self.connection.pragma_update(None, "temp_store", "memory")?;
         self.connection.set_prepared_statement_cache_capacity(128);
         let tx = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let version: i64 = tx.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-        match version {
-            0 => {
-                tx.execute_batch(SCHEMA)?;
-                tx.pragma_update(None, "user_version", SCHEMA_VERSION)?;
-                tx.commit()?;
-            }
-            SCHEMA_VERSION => {}
-            got => return Err(StorageError::Newer { got, known: SCHEMA_VERSION }),
+        if upgrade::upgrade(&tx)? {
+            tx.commit()?;
         }
         Ok(())
     }

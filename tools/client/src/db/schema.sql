@@ -43,7 +43,8 @@ CREATE TABLE contact (
     record           BLOB,
     devices          BLOB,
     handle_record    BLOB,
-    stale            INTEGER NOT NULL DEFAULT 0, -- 1: there is a newer device list than this one
+    stale            INTEGER NOT NULL DEFAULT 0, -- 1: there is a newer device list than this one;
+                                                 -- 2: two records have one number
     sends_receipts   INTEGER NOT NULL DEFAULT 1,
     card_known       INTEGER NOT NULL DEFAULT 0, -- 1: they have used the token in our card
     token_number     INTEGER NOT NULL DEFAULT 0,

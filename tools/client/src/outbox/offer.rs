@@ -10,6 +10,7 @@ use rusqlite::{OptionalExtension, Transaction, params};
 use crate::contacts;
 use crate::db::{blob, int};
 use crate::error::Result;
+use crate::receipts;
 
 /// How far ahead a retry may be brought forward, milliseconds.
 const SOON: Millis = 60_000;
@@ -59,7 +60,7 @@ pub(crate) fn offers(
         }
         let bytes: Vec<u8> = row.get("envelope")?;
         let contact = contacts::get(tx, &AccountId(blob(row, "contact")?))?;
-        if contact.blocked {
+        if contact.blocked || contact.disputed {
             continue;
         }
         let mut envelope: Envelope = codec::decode(&bytes, MAX_FRAME)?;
@@ -99,10 +100,18 @@ pub(crate) fn has_new_tokens(offers: &[Offer]) -> bool {
 pub(crate) fn is_due(tx: &Transaction<'_>, now: Millis) -> Result<bool> {
     let mut query = tx.prepare_cached(&format!(
         "SELECT EXISTS (SELECT 1 FROM outbox JOIN contact ON account = contact
-             WHERE message IN ({HEADS}) AND outbox.next_try <= ?1 AND blocked = 0
+             WHERE message IN ({HEADS}) AND outbox.next_try <= ?1 AND blocked = 0 AND stale < 2
              AND NOT EXISTS ({UNSEALED}))"
     ))?;
     Ok(query.query_row([int(now)], |row| row.get(0))?)
+}
+
+/// Whether a message waits on this device, be it once more: it is to be sealed or offered.
+pub(crate) fn is_here(tx: &Transaction<'_>, row: i64) -> Result<bool> {
+    let mut query = tx.prepare_cached(
+        "SELECT 1 FROM outbox WHERE message = ?1 AND (offer = 1 OR envelope IS NULL)",
+    )?;
+    Ok(query.exists([row])?)
 }
 
 /// What a message waits behind: an earlier one of the same conversation that the home has not
@@ -147,13 +156,14 @@ pub(crate) fn reoffer_all(tx: &Transaction<'_>) -> Result<()> {
 }
 
 /// A contact's node was rolled back, or they have another home: what was taken for them may be
-/// lost, so all of it that is not delivered is offered again. States stay what they are.
+/// lost, so all of it that is not delivered is offered again. States stay what they are. Receipts are
+/// kept by nobody once a node has them, so they are made anew.
 pub(crate) fn reoffer_contact(tx: &Transaction<'_>, account: &AccountId) -> Result<()> {
     tx.prepare_cached(
         "UPDATE outbox SET offer = 1, next_try = 0 WHERE contact = ?1 AND envelope IS NOT NULL",
     )?
     .execute([account.0])?;
-    Ok(())
+    receipts::owe_again(tx, account)
 }
 
 /// [`reoffer_contact`] for everybody homed at a node.

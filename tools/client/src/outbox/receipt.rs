@@ -84,8 +84,8 @@ pub(crate) fn apply(
     }
     if sent.is_kept {
         settle(tx, &sent, &contact, word, is_home, &root, receipt, now)
-    } else if word == Word::Expired && sent.state == State::AtNode {
-        // It was final, but for this.
+    } else if word == Word::Expired && matches!(sent.state, State::AtNode | State::Expired) {
+        // It was final, but for this; or this device said so before, and here is proof.
         step(tx, sent.row, State::Expired, &root, receipt, now)
     } else {
         // Settled already: a repeat.

@@ -101,12 +101,13 @@ fn try_seal(
     now: Millis,
 ) -> Result<bool> {
     let contact = contacts::get(tx, &waiting.contact)?;
-    if contact.blocked {
+    if contact.blocked || contact.disputed {
         return Ok(false);
     }
     if let Some((code, detail)) = &contact.error {
         let step = steps::plain(State::Failed, Signer::Node(contact.home.node), now);
-        messages::advance(tx, waiting.row, &step, detail, now)?;
+        let reason = if detail.is_empty() { code.to_string() } else { detail.clone() };
+        messages::advance(tx, waiting.row, &step, &reason, now)?;
         super::settle::give_up(tx, waiting.row)?;
         tracing::debug!(%code, "a contact cannot be reached");
         return Ok(false);

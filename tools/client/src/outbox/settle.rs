@@ -216,9 +216,10 @@ fn unseal(tx: &Transaction<'_>, row: i64, tries: u32, now: Millis) -> Result<()>
          WHERE message = ?1",
     )?
     .execute(params![row, tries + 1, int(now)])?;
-    // It is evidence for what was sealed before, which nobody will hand over.
-    tx.prepare_cached("DELETE FROM step WHERE message = ?1 AND state = ?2")?
-        .execute(params![row, State::Accepted.number()])?;
+    // What was sealed before nobody will hand over: word of it, old or new, is of no more use.
+    tx.prepare_cached("UPDATE message SET parcel = NULL WHERE row = ?1")?.execute([row])?;
+    tx.prepare_cached("DELETE FROM step WHERE message = ?1 AND state IN (?2, ?3)")?
+        .execute(params![row, State::Accepted.number(), State::AtNode.number()])?;
     waiting::forget(tx, row)?;
     messages::set_reason(tx, row, super::NO_KEYS)
 }

@@ -119,6 +119,16 @@ fn past_its_deadline_a_message_is_expired_unless_it_arrived_after_all() {
     assert!(alice.offers(late).is_empty());
     assert_eq!(alice.state(row), State::Expired);
     assert!(checked(&mut alice, row).contains(&(State::Expired, true)));
+    // The node's own word comes later, signed.
+    let receipt = receipt_for(&offer.envelope, ReceiptKind::Expired, &testing::node_key());
+    let vault = &alice.vault;
+    let told = alice.db.write(|tx| {
+        let own = Identity::load(tx, vault)?;
+        outbox::apply_receipt(tx, &own, &receipt, late + 1)
+    });
+    told.unwrap();
+    let expired = [(State::Queued, true), (State::Expired, true), (State::Expired, true)];
+    assert_eq!(checked(&mut alice, row), expired);
     bob.gets(&offer.envelope);
     let answer = only(bob.offers(NOW));
     alice.gets(&answer.envelope);
@@ -227,4 +237,39 @@ fn what_is_sealed_anew_goes_before_what_was_written_later() {
     let texts: Vec<i64> = alice.offers(NOW).iter().map(|offer| offer.row).collect();
     assert_eq!(texts[0], first);
     assert_eq!(texts.len(), 2);
+}
+
+#[test]
+fn what_is_to_be_offered_again_waits_on_this_device_and_says_why() {
+    let (mut alice, mut bob) = roads::apart();
+    let (row, envelope) = alice.delivers_to_node("bob", 20);
+    let waits = |alice: &mut Person| {
+        let waits = alice.waits(row).unwrap();
+        (waits.at, waits.reason)
+    };
+    assert_eq!(waits(&mut alice).0, roads::node(20).to_string());
+    assert!(alice.hears_of(roads::node(20), 2));
+    let here = || "this device".to_owned();
+    assert_eq!(waits(&mut alice), (here(), "it is about to be sent".to_owned()));
+    refuses(&mut alice, row, ErrorCode::Quota, None);
+    assert_eq!(waits(&mut alice), (here(), "QUOTA".to_owned()));
+    assert_eq!(alice.message(row).reason, "QUOTA");
+    // Sealed for other devices it is another parcel, with steps of its own.
+    refuses(&mut alice, row, ErrorCode::StaleDevices, None);
+    assert_eq!(waits(&mut alice), (here(), outbox::NO_KEYS.to_owned()));
+    assert!(alice.db.read(crate::waiting::to_locate).unwrap().is_empty());
+    let stale = receipt_for(&envelope, ReceiptKind::AtNode, &roads::key(20));
+    alice.receipt(&stale);
+    assert_eq!(alice.steps(row).len(), 1);
+    alice.execute("UPDATE contact SET stale = 0, next_try = 0");
+    let second = only(alice.offers(NOW + 120_000)).envelope;
+    assert_ne!(second.body_hash, envelope.body_hash);
+    alice.receipt(&receipt_for(&second, ReceiptKind::Accepted, &testing::node_key()));
+    alice.receipt(&receipt_for(&second, ReceiptKind::AtNode, &roads::key(20)));
+    let steps = checked(&mut alice, row);
+    let expected = [(State::Queued, true), (State::Accepted, true), (State::AtNode, true)];
+    assert_eq!(steps, expected);
+    assert_eq!(waits(&mut alice).0, roads::node(20).to_string());
+    bob.gets(&second);
+    assert_eq!(bob.texts(), ["hi"]);
 }

@@ -24,7 +24,7 @@ use crate::sync::Synced;
 const NOISE: NoiseSecret = NoiseSecret([3; 32]);
 
 /// A home, and all that was said to it.
-struct Home {
+pub(super) struct Home {
     listener: TcpListener,
     key: SigningKey,
     generation: Mutex<u64>,
@@ -32,10 +32,15 @@ struct Home {
 }
 
 impl Home {
-    async fn start() -> Self {
+    pub(super) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (generation, heard) = (Mutex::new(1), Mutex::default());
         Self { listener, key: testing::node_key(), generation, heard }
+    }
+
+    /// Its data is an older copy, and it knows.
+    pub(super) fn set_back(&self) {
+        *self.generation.lock().unwrap() += 1;
     }
 
     fn link(&self) -> JoinLink {
@@ -171,7 +176,7 @@ impl Home {
     }
 
     /// Frames of one kind that were said to it since the last time.
-    fn heard<T>(&self, of: impl Fn(&Frame) -> Option<T>) -> Vec<T> {
+    pub(super) fn heard<T>(&self, of: impl Fn(&Frame) -> Option<T>) -> Vec<T> {
         self.heard.lock().unwrap().drain(..).collect::<Vec<_>>().iter().filter_map(of).collect()
     }
 }
@@ -186,17 +191,17 @@ fn good(request: u64) -> Frame {
     Done { request, code: None, result: None, retry_after: 0, detail: String::new() }.into()
 }
 
-fn done(request: u64, result: &impl serde::Serialize) -> Frame {
+pub(super) fn done(request: u64, result: &impl serde::Serialize) -> Frame {
     let result = Some(codec::encode(result).unwrap().into());
     Done { request, code: None, result, retry_after: 0, detail: String::new() }.into()
 }
 
-fn refuses(request: u64, code: ErrorCode) -> Frame {
+pub(super) fn refuses(request: u64, code: ErrorCode) -> Frame {
     Done { request, code: Some(code), result: None, retry_after: 0, detail: String::new() }.into()
 }
 
 /// Does `work` while the home answers.
-async fn while_serving<T>(
+pub(super) async fn while_serving<T>(
     home: &Home,
     script: impl Fn(&Frame) -> Option<Vec<Frame>>,
     work: impl Future<Output = T>,
@@ -208,7 +213,7 @@ async fn while_serving<T>(
 }
 
 /// A client that has just joined, with the handle `alice`.
-async fn joined(home: &Home, directory: &std::path::Path) -> Client {
+pub(super) async fn joined(home: &Home, directory: &std::path::Path) -> Client {
     let mut client = Client::open(directory).unwrap();
     let handle = "alice".parse().unwrap();
     let link = home.link();
@@ -242,7 +247,7 @@ async fn an_account_that_its_home_has_lost_is_made_again_with_proof() {
     let mut client = joined(&home, directory.path()).await;
     let own = client.identity().unwrap();
     let proof = own.handle.clone().unwrap();
-    *home.generation.lock().unwrap() = 2;
+    home.set_back();
     let lost = |frame: &Frame| match frame {
         Frame::Hello(hello) if hello.account.is_some() => Some(vec![refuses(0, ErrorCode::Denied)]),
         _ => None,
@@ -263,7 +268,7 @@ async fn an_account_that_its_home_has_lost_is_made_again_with_proof() {
     assert_eq!(client.identity().unwrap().generation, 2);
     // What it does not take back stays lost.
     client.disconnect();
-    *home.generation.lock().unwrap() = 3;
+    home.set_back();
     let refused = |frame: &Frame| match frame {
         Frame::Register(ask) => Some(vec![refuses(ask.request, ErrorCode::InviteUnknown)]),
         other => lost(other),

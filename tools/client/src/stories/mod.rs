@@ -1,7 +1,10 @@
 //! Stories of two profiles, with the test in the part of their home.
 
 mod delivery;
+mod handles;
 mod home;
+mod hostile;
+mod lost;
 mod moving;
 mod receiving;
 mod roads;

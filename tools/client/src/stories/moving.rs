@@ -1,6 +1,7 @@
 //! People who move to another node, and nodes and names that pretend.
 
 use postroad_proto::frame::{Done, Records};
+use postroad_proto::link::NodeLink;
 use postroad_proto::record::{AccountRecord, HandleRecord};
 
 use super::roads::{apart, key, node};
@@ -78,6 +79,12 @@ fn who_moves_to_our_own_home_is_offered_it_there() {
     alice.refused(row, &moved(Some(&bob.own().moved_to(home, 2))));
     let offer = only(alice.offers(NOW));
     assert_eq!((offer.row, offer.envelope.routes[0].home), (row, home));
+    // The same word once more, of what was offered before that.
+    alice.refused(row, &moved(Some(&bob.own().moved_to(home, 2))));
+    assert!(alice.offers(NOW).is_empty(), "not so that both sides spin");
+    let offer = only(alice.offers(NOW + 120_000));
+    assert_eq!((offer.row, offer.envelope.routes[0].home), (row, home));
+    assert_eq!(alice.waits(row).unwrap().at, "this device");
     alice.receipt(&receipt_for(&envelope, ReceiptKind::AtNode, &testing::node_key()));
     assert_eq!(alice.state(row), State::AtNode);
 }
@@ -185,6 +192,7 @@ fn a_claimed_name_gets_nothing_that_is_meant_for_its_owner() {
         .unwrap();
     let contact = alice.contact(mallory.account);
     assert_eq!(contact.handle, "support@bank.example", "shown, as the node says it");
+    assert!(!crate::ContactView::from(contact).handle_proven, "and as no more than that");
     let lost = alice.writes("support@bank.example", "my number is …");
     assert!(matches!(lost, Err(crate::Error::NotFound { .. })), "{lost:?}");
     let by_id = format!("support@{}", node(20));
@@ -203,4 +211,55 @@ fn a_claimed_name_gets_nothing_that_is_meant_for_its_owner() {
         })
         .unwrap();
     assert!(alice.writes("support@mallory.example", "hi").is_ok());
+}
+
+#[test]
+fn no_contact_makes_the_profile_unreadable() {
+    let (mut alice, mut bob) = apart();
+    let (account, their, own) = (bob.account, bob.own(), alice.own());
+    let before = alice.contact(account).home;
+    for seq in 2..40 {
+        let record = their.signs(seq, |r| r.hints = vec![format!("{seq}-{}:1", "x".repeat(200))]);
+        let contact = alice.contact(account);
+        let news = alice.db.write(|tx| contacts::store_moved(tx, &own, &contact, &record, NOW));
+        assert_eq!(news.unwrap(), contacts::News::Newer);
+    }
+    assert_eq!(alice.contact(account).home, before);
+    let long = NodeLink { name: "x".repeat(3000), ..before };
+    assert!(matches!(contacts::home_text(&long), Err(crate::Error::Link(_))));
+    // One that was stored all the same is shown, and can be blocked.
+    alice.execute("UPDATE contact SET home = 'postroad:node#damaged'");
+    let all = alice.db.read(contacts::all).unwrap();
+    assert_eq!((all.len(), all[0].home.node), (1, node(20)));
+}
+
+#[test]
+fn nothing_is_written_to_whoever_has_signed_two_records_with_one_number() {
+    let (mut alice, mut bob, row, _) = accepted();
+    let (account, their) = (bob.account, bob.own());
+    let (early, _) = alice.writes("bob", "sealed").unwrap();
+    alice.offers(NOW);
+    let two = |alice: &mut Person, seq, seed| {
+        alice.refused(row, &moved(Some(&their.moved_to(node(seed), seq))));
+    };
+    two(&mut alice, 5, 21);
+    alice.offers(NOW);
+    two(&mut alice, 5, 23);
+    let (late, _) = alice.writes("bob", "not sealed").unwrap();
+    assert!(alice.offers(NOW + 120_000).is_empty());
+    for row in [early, late] {
+        let waits = alice.waits(row).unwrap();
+        assert_eq!((waits.reason.as_str(), waits.next_try), (outbox::TWO_RECORDS, None));
+    }
+    assert!(!crate::ContactView::from(alice.contact(account)).reason.is_empty());
+    // A higher record settles it.
+    two(&mut alice, 6, 24);
+    let offers = alice.offers(NOW + 120_000);
+    assert!([early, late].iter().all(|row| offers.iter().any(|offer| offer.row == *row)));
+    assert!(offers.iter().all(|offer| offer.envelope.routes[0].home == node(24)));
+    // So does the user.
+    two(&mut alice, 6, 25);
+    assert!(alice.offers(NOW + 240_000).is_empty());
+    alice.db.write(|tx| contacts::settle_dispute(tx, &account)).unwrap();
+    assert!(!alice.offers(NOW + 240_000).is_empty());
 }

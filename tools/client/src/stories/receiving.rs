@@ -249,3 +249,36 @@ fn blocking_ends_only_what_is_still_here_and_unblocking_sends_the_card_again() {
     }
     assert_eq!(alice.state(gone), State::Delivered);
 }
+
+#[test]
+fn receipts_that_were_lost_are_given_again_without_any_further_message() {
+    let (mut alice, mut bob) = roads::apart();
+    let (row, _) = alice.writes("bob", "hi").unwrap();
+    let envelope = only(alice.offers(NOW)).envelope;
+    bob.gets(&envelope);
+    let seen = bob.inbox();
+    bob.db.write(|tx| messages::mark_shown(tx, &[seen[0].row])).unwrap();
+    let home = alice.own().home.node;
+    // Alice's node has each, and loses it again.
+    let arrives = |bob: &mut Person| {
+        let sent = only(bob.offers(NOW)).envelope;
+        bob.receipt(&receipt_for(&sent, ReceiptKind::Accepted, &roads::key(20)));
+        bob.receipt(&receipt_for(&sent, ReceiptKind::AtNode, &testing::node_key()));
+        assert!(bob.offers(NOW).is_empty());
+        sent
+    };
+    arrives(&mut bob);
+    assert!(bob.hears_of(home, 2));
+    arrives(&mut bob);
+    // Her device offers it again, as it has no receipt.
+    bob.gets(&envelope);
+    assert!(bob.inbox().is_empty());
+    let delivered = arrives(&mut bob);
+    alice.gets(&delivered);
+    assert_eq!(alice.state(row), State::Delivered);
+    assert!(bob.hears_of(home, 3));
+    let read = arrives(&mut bob);
+    alice.gets(&read);
+    assert_eq!(alice.state(row), State::Read);
+    assert!(alice.offers(NOW).is_empty(), "nobody answers a receipt");
+}

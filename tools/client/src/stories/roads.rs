@@ -38,7 +38,7 @@ impl Person {
             .unwrap();
     }
 
-    fn waits(&mut self, row: i64) -> Option<crate::client::WaitsFor> {
+    pub(super) fn waits(&mut self, row: i64) -> Option<crate::client::WaitsFor> {
         let steps = self.steps(row);
         let vault = &self.vault;
         self.db
@@ -51,7 +51,7 @@ impl Person {
     }
 
     /// The home says in which generation a node is. Whether that was news.
-    fn hears_of(&mut self, node: NodeId, generation: u64) -> bool {
+    pub(super) fn hears_of(&mut self, node: NodeId, generation: u64) -> bool {
         let vault = &self.vault;
         self.db
             .write(|tx| {
@@ -62,7 +62,7 @@ impl Person {
     }
 
     /// Writes to somebody on another node, whose node takes it.
-    fn delivers_to_node(&mut self, to: &str, seed: u8) -> (i64, Envelope) {
+    pub(super) fn delivers_to_node(&mut self, to: &str, seed: u8) -> (i64, Envelope) {
         let (row, _) = self.writes(to, "hi").unwrap();
         let envelope =
             self.offers(NOW).into_iter().find(|offer| offer.row == row).unwrap().envelope;

@@ -200,12 +200,7 @@ impl Client {
         let due = self.db.read(|tx| {
             Ok(tx.query_row("SELECT tokens_due FROM identity", [], |row| row.get::<_, bool>(0))?)
         })?;
-        // A home that was set back waits to hear that these are all, be it none.
-        let chunks: Vec<&[_]> = match fresh.is_empty() && due {
-            true => vec![&[]],
-            false => fresh.chunks(MAX_LIST).collect(),
-        };
-        for chunk in chunks {
+        for chunk in fresh.chunks(MAX_LIST) {
             let tokens = chunk
                 .iter()
                 .map(|(_, hash, label)| TokenEntry {
@@ -216,23 +211,28 @@ impl Client {
                     expires: 0,
                 })
                 .collect();
-            if self
-                .tell("a contact's token", |request| TokensPut { request, tokens }.into())
-                .await?
-            {
-                self.db.write(|tx| {
-                    for (account, ..) in chunk {
-                        tx.execute(
-                            "UPDATE contact SET token_registered = 1 WHERE account = ?1",
-                            [account.0],
-                        )?;
-                    }
-                    tx.execute("UPDATE identity SET tokens_due = 0", [])?;
-                    Ok(())
-                })?;
+            if !self.put_tokens(tokens).await? {
+                return Ok(());
             }
+            self.db.write(|tx| {
+                for (account, ..) in chunk {
+                    tx.execute(
+                        "UPDATE contact SET token_registered = 1 WHERE account = ?1",
+                        [account.0],
+                    )?;
+                }
+                Ok(())
+            })?;
+        }
+        // A home that was set back waits to hear that these were all, be it none.
+        if due && self.put_tokens(Vec::new()).await? {
+            self.db.write(|tx| Ok(tx.execute("UPDATE identity SET tokens_due = 0", [])?))?;
         }
         Ok(())
+    }
+
+    async fn put_tokens(&mut self, tokens: Vec<TokenEntry>) -> Result<bool> {
+        self.tell("a contact's token", |request| TokensPut { request, tokens }.into()).await
     }
 
     /// Drops the tokens of people who were blocked, those included that they chose themselves.

@@ -166,6 +166,10 @@ fn question(
     network: &Network,
     contact: &Contact,
 ) -> Result<Option<Question>> {
+    // Nothing that they could say settles it but a higher record, which comes with their mail.
+    if contact.disputed {
+        return Ok(None);
+    }
     let wish = match (contact.phase, &contact.token, &contact.invite) {
         (Phase::Linked, Some(token), Some(invite)) if contact.error.is_none() => {
             Some(Wish::Redeem { invite: invite.clone(), token: token.clone() })
@@ -209,11 +213,14 @@ pub(crate) fn answered(
     }
     let taken = part(tx, || match &question.wish {
         Wish::Redeem { token, .. } => redeemed(tx, own, &contact, token, &result(done)?, now),
-        Wish::Records { .. } => listed(tx, own, &contact, &result(done)?, now).map(drop),
+        Wish::Records { .. } => {
+            listed(tx, own, &contact, &result(done)?, now)?;
+            contacts::forget_failure(tx, &contact.account)
+        }
         Wish::Stranger { .. } => {
             let records: Records = result(done)?;
             let list = listed(tx, own, &contact, &records, now)?;
-            keep(tx, &own.network, &contact.account, &list, &records.fallback, now).map(drop)
+            keep_some(tx, own, &contact, question, (&list, &records.fallback), now)
         }
         Wish::Claim { .. } => claimed(tx, own, &contact, question, &result(done)?, now),
     })?;
@@ -261,10 +268,6 @@ fn listed(
         let why = "they are older than what is known already";
         return Err(Error::untrusted("a contact's records", why));
     }
-    tx.execute(
-        "UPDATE contact SET tries = 0, next_try = 0, error_detail = '' WHERE account = ?1",
-        [contact.account.0],
-    )?;
     Ok(devices.open(&own.network)?)
 }
 
@@ -277,7 +280,19 @@ fn claimed(
     now: Millis,
 ) -> Result<()> {
     let Some(list) = contact.device_list(&own.network)? else { return Ok(()) };
-    if keep(tx, &own.network, &contact.account, &list, &claimed.prekeys, now)? > 0 {
+    keep_some(tx, own, contact, question, (&list, &claimed.prekeys), now)
+}
+
+/// Stores prekeys. An answer without any is a failure, or it would be asked again at once.
+fn keep_some(
+    tx: &Transaction<'_>,
+    own: &Identity,
+    contact: &Contact,
+    question: &Question,
+    (list, prekeys): (&DeviceList, &[ClaimedPrekey]),
+    now: Millis,
+) -> Result<()> {
+    if keep(tx, &own.network, &contact.account, list, prekeys, now)? > 0 {
         return Ok(());
     }
     let name = contacts::node_name(own, Some(contact), &question.node);
@@ -384,10 +399,7 @@ pub(crate) fn keep(
         kept += 1;
     }
     if kept > 0 {
-        tx.prepare_cached(
-            "UPDATE contact SET tries = 0, next_try = 0, error_detail = '' WHERE account = ?1",
-        )?
-        .execute([account.0])?;
+        contacts::forget_failure(tx, account)?;
     }
     Ok(kept)
 }

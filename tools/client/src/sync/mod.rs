@@ -3,8 +3,10 @@
 
 mod apply;
 mod chores;
+mod credit;
 pub(crate) mod keys;
 mod online;
+mod ranges;
 
 use std::time::Duration;
 
@@ -219,7 +221,7 @@ impl Client {
             Err(error) => Err(error),
             Ok(()) => {
                 self.greeted(&node, &welcome)?;
-                self.db.write(|tx| give_again(tx, welcome.generation))?;
+                self.db.write(|tx| give_again(tx, own, welcome.generation))?;
                 Ok((online, welcome))
             }
         }
@@ -381,13 +383,13 @@ fn take_generation(tx: &Transaction<'_>, own: &Identity, generation: u64) -> Res
     if own.generation == generation {
         return Ok(true);
     }
-    give_again(tx, generation)?;
+    give_again(tx, own, generation)?;
     // The first one that we ever see is not a change.
     Ok(own.generation == 0 && own.cursor == 0)
 }
 
 /// The home has lost what we gave it: all of it is given again.
-fn give_again(tx: &Transaction<'_>, generation: u64) -> Result<()> {
+fn give_again(tx: &Transaction<'_>, own: &Identity, generation: u64) -> Result<()> {
     tx.execute(
         "UPDATE identity SET generation = ?1, cursor = 0, fallback_at = 0, tokens_due = 1",
         params![int(generation)],
@@ -395,7 +397,8 @@ fn give_again(tx: &Transaction<'_>, generation: u64) -> Result<()> {
     tx.execute("UPDATE contact SET token_registered = 0", [])?;
     tx.execute("UPDATE invite SET registered = 0", [])?;
     tx.execute("UPDATE setting SET dirty = 1 WHERE key = ?1", [settings::LOOKUPS])?;
-    outbox::reoffer_all(tx)
+    outbox::reoffer_all(tx)?;
+    outbox::reoffer_node(tx, &own.home.node)
 }
 
 fn check_handle(

@@ -8,7 +8,7 @@ use postroad_proto::PROTOCOL_VERSIONS;
 use postroad_proto::codec;
 use postroad_proto::error::ErrorCode;
 use postroad_proto::frame::{
-    Ack, Credit, Done, Frame, Hello, Locate, NodeLimits, Ping, Send, Waiting, Welcome,
+    Ack, Done, Frame, Hello, Locate, NodeLimits, Ping, Send, Waiting, Welcome,
 };
 use postroad_proto::ids::{AccountId, NodeId, ParcelId};
 use postroad_proto::limits::{MAX_FRAME, MAX_LIST};
@@ -18,7 +18,9 @@ use postroad_proto::signed::Signed;
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
+use super::credit::Left;
 use super::keys::Question;
+use super::ranges::to_ranges;
 use crate::connection::{Connection, Dial};
 use crate::error::{ConnectionError, Error, Result};
 use crate::identity::Identity;
@@ -30,11 +32,12 @@ const ANSWER: Duration = Duration::from_secs(10);
 const ANSWER_OF_OTHERS: Duration = Duration::from_secs(12);
 /// Questions about contacts that may be unanswered.
 const MAX_QUESTIONS: usize = 64;
-/// What the node may push before we say that there is more room.
-const CREDIT_MESSAGES: u64 = 64;
-const CREDIT_BYTES: u64 = 512 * 1024;
-/// What an item costs beside its body, at least as much as the node counts.
-const ITEM_COST: u64 = 1024;
+/// How long it may take with all that comes before it, as much as the credit lets through on a slow
+/// line: a home that says something else again and again must not bind us for ever.
+const ANSWER_AT_LAST: Duration = Duration::from_secs(60);
+/// Frames that may be put aside: all items that there is credit for, and an answer to all that may
+/// be unanswered, with room to spare.
+const MAX_BACKLOG: usize = 1024;
 
 /// A connection in use.
 pub(crate) struct Online {
@@ -51,7 +54,9 @@ pub(crate) struct Online {
     /// Questions about contacts that were not answered yet. Nobody waits for one of them alone: a
     /// node that is away must not hold up what others answer.
     asked: BTreeMap<u64, Asked>,
-    credit: (u64, u64),
+    credit: Left,
+    /// When something was answered last, or asked with nothing else outstanding.
+    answered_at: Instant,
 }
 
 struct Asked {
@@ -138,7 +143,8 @@ impl Online {
             backlog: VecDeque::new(),
             in_flight: BTreeMap::new(),
             asked: BTreeMap::new(),
-            credit: (0, 0),
+            credit: Left::default(),
+            answered_at: Instant::now(),
         };
         Ok((online, record, welcome))
     }
@@ -209,22 +215,46 @@ impl Online {
         self.last += 1;
         let request = self.last;
         self.connection.send(frame(request)).await?;
+        let begun = Instant::now();
         loop {
-            match timed(within, self.connection.recv()).await? {
+            match timed(within.min(left(begun)), self.connection.recv()).await? {
                 Frame::Done(done) if done.request == request || done.request == 0 => {
                     return if done.code.is_some() { Err(refused(what, &done)) } else { Ok(*done) };
                 }
-                other => self.backlog.extend(sift(other)),
+                other => {
+                    if let Some(other) = sift(other) {
+                        self.put_aside(other)?;
+                    }
+                }
             }
         }
+    }
+
+    /// Keeps a frame until it is taken.
+    fn put_aside(&mut self, frame: Frame) -> Result<()> {
+        if self.backlog.len() >= MAX_BACKLOG {
+            let why = "the node says too much before it answers";
+            return Err(ConnectionError::Protocol(why.to_owned()).into());
+        }
+        self.credit.spend(&frame)?;
+        self.backlog.push_back(frame);
+        Ok(())
     }
 
     /// Asks about a contact. The answer comes with [`Self::take`], whenever it comes.
     pub(crate) async fn question(&mut self, question: Question) -> Result<()> {
         self.last += 1;
+        self.begin();
         let frame = question.frame(self.last);
         self.asked.insert(self.last, Asked { question, at: Instant::now(), is_overdue: false });
         Ok(self.connection.send(frame).await?)
+    }
+
+    /// Something is about to be outstanding.
+    fn begin(&mut self) {
+        if self.asked.is_empty() && self.in_flight.is_empty() {
+            self.answered_at = Instant::now();
+        }
     }
 
     /// Whether a question about `contact` may be asked now: there is no other, and room.
@@ -235,7 +265,9 @@ impl Online {
 
     /// The question that is answered now.
     pub(crate) fn asked(&mut self, request: u64) -> Option<Question> {
-        self.asked.remove(&request).map(|asked| asked.question)
+        let asked = self.asked.remove(&request)?;
+        self.answered_at = Instant::now();
+        Some(asked.question)
     }
 
     /// Whose answers are outstanding.
@@ -270,14 +302,10 @@ impl Online {
 
     /// Renews the credit when half of it is used.
     async fn give_credit(&mut self) -> Result<()> {
-        let (messages, bytes) = self.credit;
-        if messages > CREDIT_MESSAGES / 2 && bytes > CREDIT_BYTES / 2 {
-            return Ok(());
+        match self.credit.renew() {
+            Some(more) => Ok(self.connection.send(more).await?),
+            None => Ok(()),
         }
-        let more = Credit { messages: CREDIT_MESSAGES - messages, bytes: CREDIT_BYTES - bytes };
-        self.connection.send(more).await?;
-        self.credit = (CREDIT_MESSAGES, CREDIT_BYTES);
-        Ok(())
     }
 
     /// Rows of the envelopes that were not answered yet.
@@ -287,12 +315,15 @@ impl Online {
 
     /// The row of an envelope that is answered now.
     pub(crate) fn answered(&mut self, number: u64) -> Option<i64> {
-        self.in_flight.remove(&number)
+        let row = self.in_flight.remove(&number)?;
+        self.answered_at = Instant::now();
+        Some(row)
     }
 
     /// Offers envelopes.
     pub(crate) async fn offer(&mut self, offers: Vec<Offer>) -> Result<()> {
         let room = usize::try_from(self.limits.in_flight).unwrap_or(usize::MAX).max(1);
+        self.begin();
         let mut frames = Vec::new();
         for offer in offers {
             if self.in_flight.len() >= room {
@@ -305,13 +336,10 @@ impl Online {
         Ok(self.connection.send_all(frames).await?)
     }
 
-    /// Waits for something to come; the connection counts as dead when nothing does.
+    /// Waits for something to come; the connection counts as dead when nothing does, or never an
+    /// answer.
     pub(crate) async fn wait(&mut self) -> Result<()> {
-        if self.backlog.is_empty() {
-            let frame = timed(ANSWER, self.connection.recv()).await?;
-            self.backlog.push_back(frame);
-        }
-        Ok(())
+        timed(ANSWER.min(left(self.answered_at)), self.idle()).await
     }
 
     /// Waits for something to come until then. False when nothing did.
@@ -324,30 +352,19 @@ impl Online {
     pub(crate) async fn idle(&mut self) -> Result<()> {
         if self.backlog.is_empty() {
             let frame = self.connection.recv().await?;
-            self.backlog.push_back(frame);
+            self.put_aside(frame)?;
         }
         Ok(())
     }
 
     /// All frames that have come, in order.
     pub(crate) fn take(&mut self) -> Result<Vec<Frame>> {
-        let mut frames: Vec<Frame> = self.backlog.drain(..).collect();
-        while let Some(frame) = self.connection.buffered()? {
-            frames.push(frame);
+        while self.backlog.len() < MAX_BACKLOG
+            && let Some(frame) = self.connection.buffered()?
+        {
+            self.put_aside(frame)?;
         }
-        for frame in &frames {
-            let (items, bytes) = match frame {
-                Frame::Push(push) => {
-                    let header = push.header.as_ref().map_or(0, |header| header.len());
-                    (1, ITEM_COST + (header + push.body.len()) as u64)
-                }
-                Frame::Notice(notice) if notice.seq > 0 => (1, ITEM_COST),
-                _ => (0, 0),
-            };
-            self.credit.0 = self.credit.0.saturating_sub(items);
-            self.credit.1 = self.credit.1.saturating_sub(bytes);
-        }
-        Ok(frames)
+        Ok(self.backlog.drain(..).collect())
     }
 
     /// Acks mailbox items that are in the database, and gives credit for more.
@@ -361,10 +378,15 @@ impl Online {
     }
 }
 
-async fn timed<T>(
+/// What is left of the time in which something is to be answered.
+fn left(since: Instant) -> Duration {
+    ANSWER_AT_LAST.saturating_sub(since.elapsed())
+}
+
+async fn timed<T, E: From<ConnectionError>>(
     within: Duration,
-    work: impl Future<Output = Result<T, ConnectionError>>,
-) -> Result<T, ConnectionError> {
+    work: impl Future<Output = Result<T, E>>,
+) -> Result<T, E> {
     timeout(within, work).await.map_err(|_| ConnectionError::Timeout)?
 }
 
@@ -384,27 +406,4 @@ fn refused(what: &'static str, done: &Done) -> Error {
 
 fn protocol(frame: &Frame) -> Error {
     ConnectionError::Protocol(format!("{} instead of Welcome", frame.name())).into()
-}
-
-/// Rising numbers as inclusive ranges.
-fn to_ranges(numbers: &[u64]) -> Vec<(u64, u64)> {
-    let mut ranges: Vec<(u64, u64)> = Vec::new();
-    for number in numbers {
-        match ranges.last_mut() {
-            Some((_, last)) if *number <= *last + 1 => *last = (*last).max(*number),
-            _ => ranges.push((*number, *number)),
-        }
-    }
-    ranges
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn acks_name_ranges() {
-        assert_eq!(to_ranges(&[]), []);
-        assert_eq!(to_ranges(&[1, 2, 3, 3, 7, 9, 10]), [(1, 3), (7, 7), (9, 10)]);
-    }
 }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::args::Request;
 use crate::error::explain;
 use crate::profile::sync;
-use crate::view::{ContactRow, MessageRow};
+use crate::view::{ContactRow, MessageRow, shown_handle};
 
 /// Somebody who asks.
 #[derive(Serialize)]
@@ -15,6 +15,7 @@ struct RequestRow {
     account: String,
     name: String,
     handle: Option<String>,
+    handle_proven: bool,
     text: Option<String>,
     messages: Vec<MessageRow>,
 }
@@ -30,7 +31,7 @@ impl Row for RequestRow {
     fn cells(&self) -> Vec<String> {
         vec![
             self.name.clone(),
-            self.handle.clone().unwrap_or_default(),
+            shown_handle(self.handle.as_deref(), self.handle_proven),
             self.text.clone().unwrap_or_default(),
             self.account.clone(),
         ]
@@ -75,6 +76,7 @@ fn ls(client: &mut Client, printer: &Printer) -> Result<(), CliError> {
         rows.push(RequestRow {
             account: request.account.to_string(),
             name: request.name,
+            handle_proven: request.handle_proven,
             handle: Some(request.handle).filter(|handle| !handle.is_empty()),
             text: messages.first().and_then(|message| message.text.clone()),
             messages: messages.iter().map(MessageRow::from).collect(),
