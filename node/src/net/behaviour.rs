@@ -24,12 +24,8 @@ use super::{crowd, records, streams};
 
 /// Connections being set up from outside.
 const PENDING_IN: u32 = 64;
-/// Connections being dialled.
-const PENDING_OUT: u32 = 64;
 /// Connections from outside. They cannot take the places of this node's own.
 pub(super) const ESTABLISHED_IN: u32 = 256;
-/// Connections that this node dialled.
-const ESTABLISHED_OUT: u32 = 128;
 /// Two, when both sides dial at once.
 const PER_PEER: u32 = 2;
 /// Streams on one connection.
@@ -38,8 +34,6 @@ const YAMUX_STREAMS: usize = 64;
 const UNNAMED_STREAMS: usize = 32;
 /// How long setting up a connection may take: name, TCP, Noise, yamux.
 const SET_UP: Duration = Duration::from_secs(10);
-/// How long a connection that nobody needs lives on.
-const IDLE: Duration = Duration::from_secs(30);
 /// How often it is asked whether the other side still answers, and how long it may take to.
 const PING: Duration = Duration::from_secs(10);
 /// A gossip message, bytes: far more than a record.
@@ -86,9 +80,8 @@ pub(super) fn swarm(keys: Keypair, network: &Network) -> io::Result<Swarm<Behavi
         .boxed();
     let peer = keys.public().to_peer_id();
     let behaviour = behaviour(&keys, network).map_err(io::Error::other)?;
-    let config = swarm::Config::with_tokio_executor()
-        .with_idle_connection_timeout(IDLE)
-        .with_max_negotiating_inbound_streams(UNNAMED_STREAMS);
+    let config =
+        swarm::Config::with_tokio_executor().with_max_negotiating_inbound_streams(UNNAMED_STREAMS);
     Ok(Swarm::new(transport, behaviour, peer, config))
 }
 
@@ -105,9 +98,7 @@ fn resolving() -> dns::tokio::Transport<tcp::tokio::Transport> {
 fn behaviour(keys: &Keypair, network: &Network) -> Result<Behaviour, String> {
     let limits = connection_limits::ConnectionLimits::default()
         .with_max_pending_incoming(Some(PENDING_IN))
-        .with_max_pending_outgoing(Some(PENDING_OUT))
         .with_max_established_incoming(Some(ESTABLISHED_IN))
-        .with_max_established_outgoing(Some(ESTABLISHED_OUT))
         .with_max_established_per_peer(Some(PER_PEER));
     let identify = identify::Config::new(identity_of(network), keys.public())
         .with_agent_version(format!("posthoused/{}", env!("CARGO_PKG_VERSION")))

@@ -1,6 +1,6 @@
 //! The task that owns the swarm.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +20,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 use super::behaviour::{self, ANSWER, Behaviour};
 use super::errands::{Asker, Errand, What};
+use super::places::{Places, Waiting};
 use super::{Order, Shared};
 use crate::engine::EngineHandle;
 
@@ -40,6 +41,11 @@ pub(super) struct EventLoop {
     orders: mpsc::Receiver<Order>,
     /// Who is connected. Bounded by the limits of connections.
     pub(super) peers: HashMap<PeerId, Peer>,
+    pub(super) places: Places,
+    /// Peers that the core wants to stay connected to.
+    pub(super) kept: HashSet<PeerId>,
+    /// Peers that are dialled once there is a place, first come first.
+    pub(super) waiting: VecDeque<Waiting>,
     /// What waits for a connection, or for fewer questions on one.
     pub(super) errands: HashMap<PeerId, Vec<Errand>>,
     /// Mail streams being opened, one per peer.
@@ -61,6 +67,8 @@ pub(super) struct Peer {
     pub(super) node: NodeId,
     pub(super) connections: Vec<Connection>,
     pub(super) since: Instant,
+    /// When something was last going on with it.
+    pub(super) used: Instant,
     /// Whether it was shown to be of this network; before, the core is not told of it.
     pub(super) known: bool,
     /// There and back, as of the last ping.
@@ -74,6 +82,8 @@ pub(super) struct Connection {
     pub(super) id: ConnectionId,
     pub(super) outbound: bool,
     pub(super) address: Multiaddr,
+    /// Whether this node has hung up.
+    pub(super) closing: bool,
 }
 
 /// A question on its way.
@@ -86,19 +96,23 @@ pub(super) struct Asking {
 impl EventLoop {
     pub(super) fn new(
         swarm: Swarm<Behaviour>,
-        network: &Network,
+        network: Network,
         orders: mpsc::Receiver<Order>,
         shared: Arc<Shared>,
         engine: EngineHandle,
+        places: Places,
     ) -> Self {
         Self {
             swarm,
             shared,
             engine,
-            network: network.clone(),
-            topic: behaviour::topic(network),
+            topic: behaviour::topic(&network),
+            network,
             orders,
             peers: HashMap::new(),
+            places,
+            kept: HashSet::new(),
+            waiting: VecDeque::new(),
             errands: HashMap::new(),
             opening: HashMap::new(),
             asking: HashMap::new(),
@@ -194,12 +208,17 @@ impl EventLoop {
         for peer in strangers.map(|(peer, _)| *peer).collect::<Vec<_>>() {
             self.dismiss(peer, "it does not say which network it belongs to".into());
         }
+        self.rest();
+        self.dial_waiting().await;
     }
 
     fn overdue_errands(&mut self) -> Vec<(PeerId, Vec<Errand>)> {
         let mut found = Vec::new();
+        let waiting = self.peers_that_wait();
         for (peer, errands) in &mut self.errands {
-            let overdue: Vec<Errand> = errands.extract_if(.., |e| e.is_overdue()).collect();
+            let overdue: Vec<Errand> = errands
+                .extract_if(.., |errand| errand.is_overdue(waiting.contains(peer)))
+                .collect();
             if !overdue.is_empty() {
                 found.push((*peer, overdue));
             }

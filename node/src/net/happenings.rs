@@ -40,10 +40,11 @@ impl EventLoop {
             SwarmEvent::ConnectionClosed { peer_id, connection_id, cause, .. } => {
                 self.on_disconnected(peer_id, connection_id, cause.as_ref()).await;
             }
-            SwarmEvent::OutgoingConnectionError { peer_id: Some(peer), error, .. }
-                if !self.peers.contains_key(&peer) =>
-            {
-                self.fail_errands(peer, &reason::of_dial(&error)).await;
+            SwarmEvent::OutgoingConnectionError { peer_id: Some(peer), error, .. } => {
+                if !self.peers.contains_key(&peer) {
+                    self.fail_errands(peer, &reason::of_dial(&error)).await;
+                }
+                self.dial_waiting().await;
             }
             SwarmEvent::IncomingConnectionError { send_back_addr, error, .. } => {
                 let from = addresses::readable(&send_back_addr);
@@ -65,11 +66,12 @@ impl EventLoop {
             return;
         };
         let address: Multiaddr = endpoint.get_remote_address().clone();
-        let connection = Connection { id, outbound: endpoint.is_dialer(), address };
+        let connection = Connection { id, outbound: endpoint.is_dialer(), address, closing: false };
         let held = self.peers.entry(peer).or_insert_with(|| Peer {
             node,
             connections: Vec::new(),
             since: Instant::now(),
+            used: Instant::now(),
             known: false,
             rtt: None,
             farewell: None,
@@ -106,6 +108,7 @@ impl EventLoop {
         cause: Option<&ConnectionError>,
     ) {
         let Some(held) = self.peers.get_mut(&peer) else { return };
+        let left = held.is_leaving();
         held.connections.retain(|connection| connection.id != id);
         if !held.connections.is_empty() {
             return;
@@ -117,10 +120,14 @@ impl EventLoop {
             let reason = reason.clone();
             self.tell(Event::LinkFailed { node: held.node, reason }).await;
         }
-        self.fail_errands(peer, &reason).await;
         if held.known {
-            self.tell(Event::PeerDown { node: held.node, reason }).await;
+            self.tell(Event::PeerDown { node: held.node, reason: reason.clone() }).await;
         }
+        if left && self.errands.contains_key(&peer) {
+            return self.dial_for_errands(peer).await;
+        }
+        self.fail_errands(peer, &reason).await;
+        self.dial_waiting().await;
     }
 
     async fn on_behaviour(&mut self, event: BehaviourEvent) {
@@ -290,12 +297,6 @@ impl EventLoop {
             }
             _ => {}
         }
-    }
-}
-
-impl Peer {
-    fn is_dialled(&self) -> bool {
-        self.connections.iter().any(|connection| connection.outbound)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Mail streams: frames both ways, one task each.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -87,6 +87,11 @@ impl Links {
     /// Whether there is a stream with a node.
     pub(super) fn any(&self, node: &NodeId) -> bool {
         self.lock().values().any(|held| held.node == *node)
+    }
+
+    /// Nodes with which there is a stream.
+    pub(super) fn nodes(&self) -> HashSet<NodeId> {
+        self.lock().values().map(|held| held.node).collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<LinkId, Held>> {

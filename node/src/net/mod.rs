@@ -11,6 +11,7 @@ mod errands;
 mod event_loop;
 mod happenings;
 mod links;
+mod places;
 mod reason;
 mod records;
 mod streams;
@@ -40,6 +41,7 @@ pub(crate) use self::addresses::multiaddress;
 use self::behaviour::Behaviour;
 use self::event_loop::EventLoop;
 use self::links::Links;
+use self::places::Places;
 use crate::engine::EngineHandle;
 
 /// Commands that may wait for the swarm. The engine does not wait: what finds no room is left
@@ -158,6 +160,7 @@ pub(crate) struct Net {
     network: Network,
     orders: mpsc::Receiver<Order>,
     handle: NetHandle,
+    places: Places,
     /// What it listens on, in the order in which it was asked for.
     pub(crate) addresses: Vec<SocketAddr>,
 }
@@ -184,7 +187,14 @@ impl Net {
         }
         let (sender, orders) = mpsc::channel(QUEUE);
         let handle = NetHandle { orders: sender, shared: Arc::default() };
-        Ok(Self { swarm, network: network.clone(), orders, handle, addresses })
+        Ok(Self {
+            swarm,
+            network: network.clone(),
+            orders,
+            handle,
+            places: Places::default(),
+            addresses,
+        })
     }
 
     /// See [`NetHandle`].
@@ -195,7 +205,8 @@ impl Net {
     /// Begins to serve.
     pub(crate) fn start(self, engine: EngineHandle) {
         let shared = self.handle.shared;
-        let task = EventLoop::new(self.swarm, &self.network, self.orders, shared, engine);
+        let (swarm, network, orders) = (self.swarm, self.network, self.orders);
+        let task = EventLoop::new(swarm, network, orders, shared, engine, self.places);
         tokio::spawn(task.run());
     }
 }

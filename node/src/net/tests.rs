@@ -1,5 +1,7 @@
 //! Two or three networks in one process.
 
+mod places;
+
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -46,7 +48,10 @@ async fn bind(seed: u8, network: &str) -> Net {
 }
 
 async fn node_of(seed: u8, network: &str) -> Node {
-    let net = bind(seed, network).await;
+    start(seed, bind(seed, network).await)
+}
+
+fn start(seed: u8, net: Net) -> Node {
     let addresses = net.addresses.iter().map(|at| of_socket(at).to_string()).collect();
     let (inputs, engine) = Inputs::new();
     let handle = net.handle();
