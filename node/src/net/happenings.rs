@@ -10,7 +10,7 @@ use postroad_proto::frame::Frame;
 use postroad_proto::network::Network;
 use tokio::time::Instant;
 
-use super::behaviour::{self, BehaviourEvent, ESTABLISHED_IN};
+use super::behaviour::{self, BehaviourEvent};
 use super::crowd::{self, Guest};
 use super::event_loop::{Connection, EventLoop, Peer};
 use super::links::Link;
@@ -28,7 +28,7 @@ const LINKS_OF_ONE: usize = 4;
 /// Mail streams that all may have opened.
 const LINKS_OF_ALL: usize = 512;
 /// Connections from outside above which one is closed for each that comes.
-const CROWDED: usize = ESTABLISHED_IN as usize * 7 / 8;
+const CROWDED: usize = crowd::ESTABLISHED * 7 / 8;
 
 impl EventLoop {
     pub(super) async fn on_swarm(&mut self, event: SwarmEvent<BehaviourEvent>) {
@@ -78,27 +78,37 @@ impl EventLoop {
         });
         held.connections.push(connection);
         if endpoint.is_listener() {
-            self.make_room(peer);
+            self.make_room(id);
         }
         self.go_on(peer);
     }
 
     /// Those who connect cannot fill every place: when there are many, one has to go.
-    fn make_room(&mut self, newcomer: PeerId) {
-        let inbound = |peer: &Peer| peer.connections.iter().all(|c| !c.outbound);
-        let others = self.peers.iter().filter(|(id, peer)| **id != newcomer && inbound(peer));
-        let guests: Vec<Guest<PeerId>> = others
-            .map(|(id, peer)| Guest {
-                who: *id,
-                from: peer.connections.first().and_then(|c| addresses::to_socket(&c.address)),
-                brings_mail: self.shared.links.any(&peer.node),
+    fn make_room(&mut self, newcomer: ConnectionId) {
+        let network = self.swarm.network_info();
+        if network.connection_counters().num_established_incoming() as usize <= CROWDED {
+            return;
+        }
+        let bringing = self.shared.links.bringing();
+        let others: Vec<Guest<(PeerId, ConnectionId)>> = self
+            .peers
+            .iter()
+            .flat_map(|(peer, held)| held.connections.iter().map(move |c| (peer, held, c)))
+            .filter(|(_, _, connection)| !connection.outbound && connection.id != newcomer)
+            .map(|(peer, held, connection)| Guest {
+                who: (*peer, connection.id),
+                from: addresses::to_socket(&connection.address).map(|from| from.ip()),
+                second: held.connections.len() > 1,
+                brings_mail: bringing.contains(&held.node),
             })
             .collect();
-        if guests.len() >= CROWDED
-            && let Some(peer) = crowd::superfluous(&guests)
+        let Some((peer, id)) = crowd::superfluous(&others) else { return };
+        if let Some(held) = self.peers.get_mut(&peer)
+            && held.connections.len() == 1
         {
-            self.dismiss(peer, "others need the place".into());
+            held.farewell.get_or_insert("others need the place".into());
         }
+        self.swarm.close_connection(id);
     }
 
     async fn on_disconnected(
@@ -137,7 +147,6 @@ impl EventLoop {
             BehaviourEvent::Gossip(event) => self.on_gossip(event).await,
             BehaviourEvent::Mail((peer, event)) => self.on_stream(peer, event).await,
             BehaviourEvent::Records(event) => self.on_records(event).await,
-            BehaviourEvent::Limits(never) => match never {},
             BehaviourEvent::Crowd(never) => match never {},
         }
     }
