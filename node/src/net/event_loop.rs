@@ -22,6 +22,7 @@ use super::behaviour::{self, ANSWER, Behaviour};
 use super::errands::{Asker, Errand, What};
 use super::places::{Places, Waiting};
 use super::{Order, Shared};
+use crate::bucket::Bucket;
 use crate::engine::EngineHandle;
 
 /// How often it is looked for what is overdue.
@@ -73,6 +74,8 @@ pub(super) struct Peer {
     pub(super) known: bool,
     /// There and back, as of the last ping.
     pub(super) rtt: Option<Duration>,
+    /// Gossip that it may still bring.
+    pub(super) gossip: Bucket,
     /// Why this node closes the connection, if it does.
     pub(super) farewell: Option<String>,
 }

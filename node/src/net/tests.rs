@@ -1,5 +1,6 @@
 //! Two or three networks in one process.
 
+mod gossip;
 mod places;
 
 use std::net::SocketAddr;
