@@ -18,5 +18,6 @@ mod outgoing;
 mod ready;
 mod record;
 mod server;
+mod sockets;
 
 pub use crate::server::{Server, ServerError};

@@ -1,6 +1,6 @@
 //! A running node: everything bound, started in order and stopped in order.
 
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
@@ -20,6 +20,7 @@ use crate::identity::{Identity, IdentityError};
 use crate::net::{self, Net, NetHandle};
 use crate::ready::{self, Ready};
 use crate::record::{Author, Places, RecordError};
+use crate::sockets;
 
 /// How long sessions get to take what was still to be said.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -87,8 +88,8 @@ impl Server {
             "" => identity.node().to_string(),
             name => name.to_owned(),
         };
-        let listeners = listen(&config.gateway.listen).await?;
-        let admin_listener = listen(&[config.admin.listen]).await?.remove(0);
+        let listeners = listen(&config.gateway.listen)?;
+        let admin_listener = listen(&[config.admin.listen])?.remove(0);
         let network = config.node.network.clone();
         let net = Net::bind(&identity.signing(), &network, &config.net.listen).await;
         let net = net.map_err(|(address, source)| ServerError::Listen { address, source })?;
@@ -200,11 +201,11 @@ fn io(what: &str, source: std::io::Error) -> ServerError {
     ServerError::Io { what: what.to_owned(), source }
 }
 
-async fn listen(addresses: &[SocketAddr]) -> Result<Vec<(SocketAddr, TcpListener)>, ServerError> {
+fn listen(addresses: &[SocketAddr]) -> Result<Vec<(SocketAddr, TcpListener)>, ServerError> {
     let mut bound = Vec::new();
     for address in addresses {
         let failed = |source| ServerError::Listen { address: *address, source };
-        let listener = TcpListener::bind(address).await.map_err(failed)?;
+        let listener = sockets::listen(*address).and_then(TcpListener::from_std).map_err(failed)?;
         bound.push((listener.local_addr().map_err(failed)?, listener));
     }
     Ok(bound)
@@ -258,7 +259,7 @@ pub(crate) fn index_dir(data_dir: &Path) -> PathBuf {
 /// Where clients and other nodes reach the node: as the operator says, or what is listened on.
 fn places(config: &Config, client: &[SocketAddr], p2p: &[SocketAddr]) -> Places {
     let or_bound = |external: &[String], bound: &[SocketAddr]| match external {
-        [] => bound.iter().flat_map(reachable_as).collect(),
+        [] => bound.iter().flat_map(sockets::reachable_as).collect(),
         external => external.to_vec(),
     };
     let p2p = or_bound(&config.net.external, p2p);
@@ -287,20 +288,4 @@ impl From<RecordError> for ServerError {
             error @ RecordError::Codec(_) => Self::Record(error.to_string()),
         }
     }
-}
-
-/// How a listener may be reached: an address that stands for all is no use in a link, so this
-/// machine's own in the local network is put there, then loopback.
-fn reachable_as(listener: &SocketAddr) -> Vec<String> {
-    if !listener.ip().is_unspecified() {
-        return vec![listener.to_string()];
-    }
-    let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, listener.port()));
-    // Connecting a datagram socket sends nothing; it only asks which address would be used. The
-    // target is from the block for documentation (RFC 5737).
-    let local = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))
-        .and_then(|socket| socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9)).map(|()| socket))
-        .and_then(|socket| socket.local_addr())
-        .map(|local| SocketAddr::new(local.ip(), listener.port()));
-    local.into_iter().chain([loopback]).map(|address| address.to_string()).collect()
 }

@@ -217,7 +217,7 @@ async fn begin_listening(
 ) -> io::Result<SocketAddr> {
     if wanted.port() != 0 {
         // libp2p shares its ports, so it would not notice that another node listens there.
-        drop(std::net::TcpListener::bind(wanted)?);
+        drop(crate::sockets::listen(wanted)?);
     }
     let id = swarm.listen_on(addresses::of_socket(&wanted)).map_err(|error| match error {
         TransportError::Other(error) => error,

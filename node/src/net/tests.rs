@@ -1,6 +1,7 @@
 //! Two or three networks in one process.
 
 mod gossip;
+mod ipv6;
 mod places;
 
 use std::net::SocketAddr;
