@@ -10,6 +10,7 @@ use postroad_core::{Core, StartError};
 use postroad_store::{DirLock, Journal, RealFiles, StoreError};
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
+use tokio::task::JoinHandle;
 
 use crate::admin::{self, Admin};
 use crate::clock;
@@ -56,6 +57,9 @@ pub enum ServerError {
     /// The engine stopped by itself.
     #[error("{0}")]
     Engine(String),
+    /// The connections to other nodes ended by themselves.
+    #[error("the connections to other nodes: {0}")]
+    Net(String),
     /// A record of our own cannot be made.
     #[error("the node's record: {0}")]
     Record(String),
@@ -67,6 +71,8 @@ pub struct Server {
     net: NetHandle,
     /// The engine's end, if it was not asked to.
     ended: oneshot::Receiver<Result<(), EngineError>>,
+    /// The end of what holds connections to other nodes, if it was not asked to.
+    net_ended: JoinHandle<()>,
     stop: watch::Sender<bool>,
     shutdown: watch::Receiver<bool>,
     shared: Arc<gateway::Shared>,
@@ -110,7 +116,7 @@ impl Server {
         };
         let net_handle = net.handle();
         let (engine, ended) = start_engine(&config, &identity, name, data_dir, net_handle.clone())?;
-        net.start(engine.clone());
+        let net_ended = net.start(engine.clone());
         let record = author.publish(&engine).await?;
         find_others(&engine, &config).await?;
         let shared =
@@ -142,6 +148,7 @@ impl Server {
             engine,
             net: net_handle,
             ended,
+            net_ended,
             stop,
             shutdown,
             shared,
@@ -169,12 +176,17 @@ impl Server {
     ///
     /// # Errors
     /// [`ServerError::Engine`]: a storage fault, after which nothing is accepted.
+    /// [`ServerError::Net`]: nothing goes between this node and others any more.
     pub async fn join(&mut self) -> Result<(), ServerError> {
         tokio::select! {
             ended = &mut self.ended => match ended {
                 Ok(Err(error)) => Err(ServerError::Engine(error.to_string())),
                 _ => Err(ServerError::Engine("the engine ended unasked".into())),
             },
+            ended = &mut self.net_ended => Err(ServerError::Net(match ended {
+                Ok(()) => "they ended unasked".into(),
+                Err(fault) => fault.to_string(),
+            })),
             _ = self.shutdown.wait_for(|asked| *asked) => Ok(()),
         }
     }

@@ -80,6 +80,7 @@ impl From<ServerError> for Failure {
             ServerError::Engine(_) => {
                 "nothing was acknowledged that is not on disk; check the disk, then start again"
             }
+            ServerError::Net(_) => "nothing acknowledged is lost; start it again, and report this",
             _ => "",
         };
         Self::new(error.to_string(), hint)

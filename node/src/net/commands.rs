@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::addresses;
 use super::errands::{Asker, Errand, What};
-use super::event_loop::{Asking, EventLoop};
+use super::event_loop::{Asking, EventLoop, Gossip};
 
 /// Questions to one peer that are under way at once.
 const ASKING_AT_ONCE: usize = 16;
@@ -79,17 +79,15 @@ impl EventLoop {
     /// Does as much of what waits for a connected peer as may be done at once.
     pub(super) fn go_on(&mut self, peer: PeerId) {
         let Some(held) = self.peers.get_mut(&peer) else { return };
-        // They wait for the next connection.
-        if held.is_leaving() {
+        // They wait until it is known to be of this network, or for the next connection.
+        if !held.known || held.is_leaving() {
             return;
         }
         held.used = Instant::now();
-        let known = held.known;
         let mut free = ASKING_AT_ONCE.saturating_sub(self.asking_of(&peer));
         for errand in self.errands.remove(&peer).unwrap_or_default() {
             match errand.what {
-                // It is over when the peer is known, or gone.
-                What::Connect if known => {}
+                What::Connect => {}
                 What::OpenLink => {
                     if self.opening.insert(peer, Instant::now()).is_none() {
                         self.swarm.behaviour_mut().mail.open(peer);
@@ -138,7 +136,7 @@ impl EventLoop {
     }
 
     pub(super) fn pass_verdict(&mut self, id: GossipId, verdict: Verdict) {
-        let Some((message, from)) = self.gossip.remove(&id) else { return };
+        let Some(Gossip { message, from, .. }) = self.gossip.remove(&id) else { return };
         let verdict = match verdict {
             Verdict::Accept => MessageAcceptance::Accept,
             Verdict::Ignore => MessageAcceptance::Ignore,

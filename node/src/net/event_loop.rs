@@ -10,7 +10,7 @@ use libp2p::request_response::{OutboundRequestId, ResponseChannel};
 use libp2p::swarm::{ConnectionId, Swarm};
 use libp2p::{Multiaddr, PeerId};
 use postroad_core::Input;
-use postroad_core::roads::{AskedId, Event, GossipId};
+use postroad_core::roads::{AskedId, Event, GossipId, Verdict};
 use postroad_proto::frame::Frame;
 use postroad_proto::ids::NodeId;
 use postroad_proto::network::Network;
@@ -22,7 +22,7 @@ use super::behaviour::{self, ANSWER, Behaviour};
 use super::errands::{Asker, Errand, What};
 use super::places::{Places, Waiting};
 use super::{Order, Shared};
-use crate::bucket::Bucket;
+use crate::bucket::{Bucket, Rate};
 use crate::engine::EngineHandle;
 
 /// How often it is looked for what is overdue.
@@ -31,6 +31,10 @@ const SWEEP: Duration = Duration::from_secs(1);
 const INTRODUCTION: Duration = Duration::from_secs(10);
 /// How long mail streams get for their last words.
 const FAREWELL: Duration = Duration::from_secs(2);
+/// How long the core may take for a verdict: one that finds no room on its way here never comes.
+const VERDICT: Duration = Duration::from_secs(30);
+/// Lines in the log for what strangers do.
+const TELLING: Rate = Rate { burst: 20, per_second: 1 };
 
 /// Everything about the connections to other nodes.
 pub(super) struct EventLoop {
@@ -56,10 +60,12 @@ pub(super) struct EventLoop {
     /// Questions of others.
     pub(super) asked: HashMap<AskedId, (PeerId, ResponseChannel<Frame>)>,
     /// Gossip that waits for its verdict.
-    pub(super) gossip: BTreeMap<GossipId, (MessageId, PeerId)>,
+    pub(super) gossip: BTreeMap<GossipId, Gossip>,
     /// The own record, while nobody was there to hear it.
     pub(super) unheard: VecDeque<Vec<u8>>,
     pub(super) tasks: JoinSet<()>,
+    /// What strangers do is told to the operator so often at most.
+    pub(super) telling: Bucket,
     last: u64,
 }
 
@@ -87,6 +93,13 @@ pub(super) struct Connection {
     pub(super) address: Multiaddr,
     /// Whether this node has hung up.
     pub(super) closing: bool,
+}
+
+/// Gossip that waits for its verdict.
+pub(super) struct Gossip {
+    pub(super) message: MessageId,
+    pub(super) from: PeerId,
+    pub(super) since: Instant,
 }
 
 /// A question on its way.
@@ -123,6 +136,7 @@ impl EventLoop {
             gossip: BTreeMap::new(),
             unheard: VecDeque::new(),
             tasks: JoinSet::new(),
+            telling: Bucket::new(TELLING, Instant::now()),
             last: 0,
         }
     }
@@ -206,6 +220,12 @@ impl EventLoop {
             self.tell(Event::LinkFailed { node, reason }).await;
         }
         self.asked.retain(|_, (_, channel)| channel.is_open());
+        while let Some((id, gossip)) = self.gossip.first_key_value()
+            && gossip.since.elapsed() > VERDICT
+        {
+            let id = *id;
+            self.pass_verdict(id, Verdict::Ignore);
+        }
         let late = |peer: &Peer| !peer.known && peer.since.elapsed() > INTRODUCTION;
         let strangers = self.peers.iter().filter(|(_, peer)| late(peer));
         for peer in strangers.map(|(peer, _)| *peer).collect::<Vec<_>>() {

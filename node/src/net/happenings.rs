@@ -1,8 +1,10 @@
 //! What the swarm reports.
 
+use std::io;
+
 use bytes::Bytes;
 use libp2p::core::ConnectedPoint;
-use libp2p::request_response::{self, Message, OutboundFailure};
+use libp2p::request_response::{self, InboundFailure, Message, OutboundFailure};
 use libp2p::swarm::{ConnectionError, ConnectionId, SwarmEvent};
 use libp2p::{Multiaddr, PeerId, Stream, gossipsub, identify, ping};
 use postroad_core::roads::{Event, Verdict};
@@ -12,7 +14,7 @@ use tokio::time::Instant;
 
 use super::behaviour::{self, BehaviourEvent};
 use super::crowd::{self, Guest};
-use super::event_loop::{Connection, EventLoop, Peer};
+use super::event_loop::{Connection, EventLoop, Gossip, Peer};
 use super::links::Link;
 use super::streams::StreamEvent;
 use super::{Neighbour, addresses, reason};
@@ -59,6 +61,7 @@ impl EventLoop {
             }
             SwarmEvent::ListenerClosed { reason: Err(error), .. } => {
                 tracing::error!(%error, "not listening for other nodes any more; restart the node");
+                let _ = self.shared.deaf.set(error.to_string());
             }
             _ => {}
         }
@@ -182,7 +185,7 @@ impl EventLoop {
             tracing::info!(%node, "not connected: {reason}");
             self.dismiss(peer, reason);
         } else {
-            tracing::debug!(%node, "not welcome: {reason}");
+            self.tell_operator(|| tracing::warn!(%node, "a node that connected: {reason}"));
         }
     }
 
@@ -227,7 +230,9 @@ impl EventLoop {
             gossipsub::Event::Message { propagation_source, message_id, message } => {
                 self.accept(propagation_source).await;
                 let id = self.number();
-                self.gossip.insert(id, (message_id, propagation_source));
+                let since = Instant::now();
+                let gossip = Gossip { message: message_id, from: propagation_source, since };
+                self.gossip.insert(id, gossip);
                 let Some(peer) = self.peers.get_mut(&propagation_source) else {
                     return self.pass_verdict(id, Verdict::Ignore);
                 };
@@ -311,7 +316,22 @@ impl EventLoop {
                     self.go_on(peer);
                 }
             }
+            request_response::Event::InboundFailure {
+                peer,
+                error: InboundFailure::Io(error),
+                ..
+            } if error.kind() == io::ErrorKind::InvalidData => {
+                let Some(node) = self.peers.get(&peer).map(|peer| peer.node) else { return };
+                self.tell_operator(|| tracing::info!(%node, %error, "hung up on a question"));
+            }
             _ => {}
+        }
+    }
+
+    /// Strangers cannot fill the log.
+    fn tell_operator(&mut self, tell: impl FnOnce()) {
+        if self.telling.take(Instant::now()) {
+            tell();
         }
     }
 }

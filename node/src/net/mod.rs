@@ -21,8 +21,8 @@ mod tests;
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -35,6 +35,7 @@ use postroad_proto::frame::{Frame, Ping};
 use postroad_proto::ids::NodeId;
 use postroad_proto::network::Network;
 use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 pub(crate) use self::addresses::multiaddress;
@@ -75,6 +76,10 @@ struct Shared {
     /// The core wants the node's record made anew.
     renew: Notify,
     overrun: AtomicBool,
+    /// What was left undone since the start, for there was too much to do.
+    put_off: AtomicU64,
+    /// Why it does not listen any more, if so.
+    deaf: OnceLock<String>,
 }
 
 enum Order {
@@ -96,12 +101,29 @@ impl NetHandle {
             Command::CloseLink { link } => self.shared.links.close(link),
             Command::RenewRecord => self.shared.renew.notify_one(),
             command => {
-                let refused = self.orders.try_send(Order::Road(command)).is_err();
-                if refused && !self.shared.overrun.swap(true, Ordering::Relaxed) {
-                    tracing::warn!("more to do between nodes than can be done; some is put off");
+                let overrun = &self.shared.overrun;
+                if self.orders.try_send(Order::Road(command)).is_err() {
+                    self.shared.put_off.fetch_add(1, Ordering::Relaxed);
+                    if !overrun.swap(true, Ordering::Relaxed) {
+                        tracing::warn!(
+                            "more to do between nodes than can be done: some is put off"
+                        );
+                    }
+                } else if self.orders.capacity() > QUEUE / 2 {
+                    overrun.store(false, Ordering::Relaxed);
                 }
             }
         }
+    }
+
+    /// What was left undone since the start, for there was too much to do.
+    pub(crate) fn put_off(&self) -> u64 {
+        self.shared.put_off.load(Ordering::Relaxed)
+    }
+
+    /// Why other nodes cannot connect any more, if so.
+    pub(crate) fn deaf(&self) -> Option<&str> {
+        self.shared.deaf.get().map(String::as_str)
     }
 
     /// The nodes that are connected.
@@ -202,12 +224,12 @@ impl Net {
         self.handle.clone()
     }
 
-    /// Begins to serve.
-    pub(crate) fn start(self, engine: EngineHandle) {
+    /// Begins to serve. The task ends when it is told to stop; before only by a fault.
+    pub(crate) fn start(self, engine: EngineHandle) -> JoinHandle<()> {
         let shared = self.handle.shared;
         let (swarm, network, orders) = (self.swarm, self.network, self.orders);
         let task = EventLoop::new(swarm, network, orders, shared, engine, self.places);
-        tokio::spawn(task.run());
+        tokio::spawn(task.run())
     }
 }
 

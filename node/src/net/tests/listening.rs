@@ -1,4 +1,4 @@
-//! Both families of addresses.
+//! Ports, in both families of addresses.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -29,4 +29,13 @@ async fn a_node_listens_on_one_port_in_both_families() {
         a.net.perform(Command::Connect { node: b.id, addresses });
         assert_eq!(a.peer_up().await, (b.id, true), "{host}");
     }
+}
+
+#[tokio::test]
+async fn a_port_that_is_taken_is_not_shared() {
+    let first = bind(1, "test").await;
+    let network: Network = "test".parse().unwrap();
+    let second = Net::bind(&key(2), &network, &first.addresses).await;
+    let error = second.err().expect("two nodes listen on one port").1;
+    assert_eq!(error.kind(), std::io::ErrorKind::AddrInUse);
 }
