@@ -17,7 +17,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::engine::{Engine, EngineError, EngineHandle};
 use crate::gateway;
-use crate::identity::{Identity, IdentityError};
+use crate::identity::{self, Identity, IdentityError};
 use crate::net::{self, Net, NetHandle};
 use crate::ready::{self, Ready};
 use crate::record::{Author, Places, RecordError};
@@ -90,6 +90,7 @@ impl Server {
     pub async fn bind(config: Config, data_dir: &Path) -> Result<Self, ServerError> {
         let lock = DirLock::acquire(data_dir)?;
         let identity = Identity::open(data_dir)?;
+        identity::belong_to(data_dir, &config.node.network)?;
         let name = match config.node.name.as_str() {
             "" => identity.node().to_string(),
             name => name.to_owned(),
