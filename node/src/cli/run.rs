@@ -51,8 +51,10 @@ fn hurried() -> Failure {
     Failure::new("stopped in a hurry, on a second signal", "nothing acknowledged is lost")
 }
 
-/// Open files that are kept for the store, other nodes, the operator's interface and the system.
-const FILES_KEPT: u64 = 600;
+/// Open files that are not for clients: 256 connections of other nodes and 64 that are being set up,
+/// 128 of this node's own, each dialled at two addresses at once; the rest is for the store, the
+/// operator's interface and the system.
+const FILES_KEPT: u64 = 1000;
 
 /// Asks for as many open files as allowed, and takes no more clients than fit: a store that is out
 /// of them cannot work.

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::io;
+use std::num::NonZeroU8;
 use std::time::Duration;
 
 use libp2p::core::upgrade::Version;
@@ -29,6 +30,8 @@ const SET_UP_IN: Duration = Duration::from_secs(5);
 /// How long a peer's score outlives its connection: it must not come back with a clean name at
 /// once, but each costs memory.
 const SCORE_KEPT: Duration = Duration::from_secs(300);
+/// Addresses of one peer that are tried at once: one per family.
+const AT_ONCE: NonZeroU8 = NonZeroU8::MIN.saturating_add(1);
 /// How often it is asked whether the other side still answers, and how long it may take to.
 const PING: Duration = Duration::from_secs(10);
 /// A gossip message, bytes: far more than a record.
@@ -75,8 +78,9 @@ pub(super) fn swarm(keys: Keypair, network: &Network) -> io::Result<Swarm<Behavi
         .boxed();
     let peer = keys.public().to_peer_id();
     let behaviour = behaviour(&keys, network).map_err(io::Error::other)?;
-    let config =
-        swarm::Config::with_tokio_executor().with_max_negotiating_inbound_streams(UNNAMED_STREAMS);
+    let config = swarm::Config::with_tokio_executor()
+        .with_max_negotiating_inbound_streams(UNNAMED_STREAMS)
+        .with_dial_concurrency_factor(AT_ONCE);
     Ok(Swarm::new(transport, behaviour, peer, config))
 }
 
