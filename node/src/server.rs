@@ -30,7 +30,7 @@ const FAREWELL: Duration = Duration::from_secs(2);
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
     /// The keys.
-    #[error("the node's keys: {0}")]
+    #[error("{0}")]
     Identity(#[from] IdentityError),
     /// The store.
     #[error("{0}")]
