@@ -49,7 +49,8 @@ pub struct NodeSection {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct GatewaySection {
-    /// Addresses to listen on. Default "0.0.0.0:7450".
+    /// Addresses to listen on, each for its own family: "[::]:7450" is IPv6 only. Default
+    /// "0.0.0.0:7450".
     pub listen: Vec<SocketAddr>,
     /// `host:port` as seen from outside, put into links. Default: the addresses listened on.
     pub external: Vec<String>,
@@ -81,7 +82,7 @@ impl Default for GatewaySection {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct NetSection {
-    /// Addresses to listen on for other nodes. Default "0.0.0.0:7452".
+    /// Addresses to listen on for other nodes, each for its own family. Default "0.0.0.0:7452".
     pub listen: Vec<SocketAddr>,
     /// `host:port` for other nodes as seen from outside. Default: the addresses listened on.
     pub external: Vec<String>,

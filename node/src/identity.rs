@@ -49,9 +49,45 @@ pub enum IdentityError {
     /// Others may read the file.
     #[error("{0} can be read by others; run: chmod 600 {0}")]
     Exposed(PathBuf),
+    /// The data is another network's.
+    #[error(
+        "{dir} holds a node of the network {held}, not of {asked}: start it with --network {held} \
+         (or the file that defines that network), or give a new one its own --data-dir"
+    )]
+    Network {
+        /// The data directory.
+        dir: PathBuf,
+        /// The network that it belongs to.
+        held: Network,
+        /// The one that it was started for.
+        asked: Network,
+    },
     /// The system gives no randomness.
     #[error("no randomness from the system: {0}")]
     Random(getrandom::Error),
+}
+
+/// Names the network of a data directory: its records and receipts are signed for that one only.
+const NETWORK_FILE: &str = "network";
+
+/// Makes sure that the data in `dir` is of this network; the first start decides. A directory that
+/// does not say so yet is older than this rule.
+pub(crate) fn belong_to(dir: &Path, network: &Network) -> Result<(), IdentityError> {
+    let path = dir.join(NETWORK_FILE);
+    let io = |source| IdentityError::Io { path: path.clone(), source };
+    match fs::read_to_string(&path) {
+        Ok(text) => match text.trim_end().parse::<Network>() {
+            Ok(held) if held == *network => Ok(()),
+            Ok(held) => {
+                Err(IdentityError::Network { dir: dir.to_owned(), held, asked: network.clone() })
+            }
+            Err(_) => Err(IdentityError::Damaged(path)),
+        },
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            write_private(&path, format!("{network}\n").as_bytes()).map_err(io)
+        }
+        Err(error) => Err(io(error)),
+    }
 }
 
 impl Identity {
@@ -127,6 +163,20 @@ pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_data_directory_stays_with_its_network() {
+        let dir = tempfile::tempdir().unwrap();
+        let (own, postroad): (Network, _) = ("own".parse().unwrap(), Network::default());
+        belong_to(dir.path(), &own).unwrap();
+        belong_to(dir.path(), &own).unwrap();
+        let error = belong_to(dir.path(), &postroad).unwrap_err().to_string();
+        assert!(error.contains("of the network own, not of postroad"), "{error}");
+        assert!(error.contains("--network own"), "{error}");
+        fs::write(dir.path().join(NETWORK_FILE), "no network").unwrap();
+        let error = belong_to(dir.path(), &own).unwrap_err();
+        assert!(matches!(error, IdentityError::Damaged(_)));
+    }
 
     #[test]
     fn a_file_in_the_working_directory_can_be_written() {

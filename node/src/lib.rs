@@ -5,6 +5,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 mod admin;
+mod bucket;
 pub mod cli;
 mod clock;
 pub mod config;
@@ -17,5 +18,6 @@ mod outgoing;
 mod ready;
 mod record;
 mod server;
+mod sockets;
 
 pub use crate::server::{Server, ServerError};

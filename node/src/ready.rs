@@ -52,18 +52,42 @@ impl Ready {
     }
 }
 
-/// What can be said about being reached without asking anybody outside.
+/// What can be said about being reached without asking anybody outside, for clients and for other
+/// nodes: one may be open and the other not.
 pub(crate) fn reachability(listen: &[SocketAddr], config: &Config) -> String {
-    let external: Vec<&str> =
-        config.gateway.external.iter().chain(&config.net.external).map(String::as_str).collect();
+    let clients = reach(listen, &config.gateway.external, "--external-address");
+    let nodes = reach(&config.net.listen, &config.net.external, "--p2p-external");
+    if clients == nodes {
+        return clients;
+    }
+    format!("clients: {clients}; nodes: {nodes}")
+}
+
+fn reach(listen: &[SocketAddr], external: &[String], flag: &str) -> String {
     if !external.is_empty() {
         return format!("announced as {}; open the ports there", external.join(", "));
     }
-    let mut all = listen.iter().chain(&config.net.listen);
-    if all.all(|address| address.ip().is_loopback()) {
+    if listen.iter().all(|address| address.ip().is_loopback()) {
         return "this machine only (listening on loopback)".to_owned();
     }
-    "this network; for the world open the ports for clients and nodes and set --external-address \
-     and --p2p-external"
-        .to_owned()
+    format!("this network; for the world open the port and set {flag}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clients_and_nodes_may_be_reached_differently() {
+        let listen = ["127.0.0.1:1".parse().unwrap()];
+        let mut config = Config::default();
+        let said = reachability(&listen, &config);
+        assert!(said.contains("clients: this machine only"), "{said}");
+        assert!(said.contains("nodes: this network") && said.contains("--p2p-external"), "{said}");
+        config.net.external.push("a.example:2".into());
+        let said = reachability(&listen, &config);
+        assert!(said.ends_with("nodes: announced as a.example:2; open the ports there"), "{said}");
+        config.net = crate::config::NetSection { listen: listen.into(), ..Default::default() };
+        assert_eq!(reachability(&listen, &config), "this machine only (listening on loopback)");
+    }
 }

@@ -1,6 +1,6 @@
 //! A running node: everything bound, started in order and stopped in order.
 
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
@@ -10,16 +10,18 @@ use postroad_core::{Core, StartError};
 use postroad_store::{DirLock, Journal, RealFiles, StoreError};
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
+use tokio::task::JoinHandle;
 
 use crate::admin::{self, Admin};
 use crate::clock;
 use crate::config::Config;
 use crate::engine::{Engine, EngineError, EngineHandle};
 use crate::gateway;
-use crate::identity::{Identity, IdentityError};
+use crate::identity::{self, Identity, IdentityError};
 use crate::net::{self, Net, NetHandle};
 use crate::ready::{self, Ready};
 use crate::record::{Author, Places, RecordError};
+use crate::sockets;
 
 /// How long sessions get to take what was still to be said.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -28,7 +30,7 @@ const FAREWELL: Duration = Duration::from_secs(2);
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
     /// The keys.
-    #[error("the node's keys: {0}")]
+    #[error("{0}")]
     Identity(#[from] IdentityError),
     /// The store.
     #[error("{0}")]
@@ -55,6 +57,9 @@ pub enum ServerError {
     /// The engine stopped by itself.
     #[error("{0}")]
     Engine(String),
+    /// The connections to other nodes ended by themselves.
+    #[error("the connections to other nodes: {0}")]
+    Net(String),
     /// A record of our own cannot be made.
     #[error("the node's record: {0}")]
     Record(String),
@@ -66,6 +71,8 @@ pub struct Server {
     net: NetHandle,
     /// The engine's end, if it was not asked to.
     ended: oneshot::Receiver<Result<(), EngineError>>,
+    /// The end of what holds connections to other nodes, if it was not asked to.
+    net_ended: JoinHandle<()>,
     stop: watch::Sender<bool>,
     shutdown: watch::Receiver<bool>,
     shared: Arc<gateway::Shared>,
@@ -83,12 +90,13 @@ impl Server {
     pub async fn bind(config: Config, data_dir: &Path) -> Result<Self, ServerError> {
         let lock = DirLock::acquire(data_dir)?;
         let identity = Identity::open(data_dir)?;
+        identity::belong_to(data_dir, &config.node.network)?;
         let name = match config.node.name.as_str() {
             "" => identity.node().to_string(),
             name => name.to_owned(),
         };
-        let listeners = listen(&config.gateway.listen).await?;
-        let admin_listener = listen(&[config.admin.listen]).await?.remove(0);
+        let listeners = listen(&config.gateway.listen)?;
+        let admin_listener = listen(&[config.admin.listen])?.remove(0);
         let network = config.node.network.clone();
         let net = Net::bind(&identity.signing(), &network, &config.net.listen).await;
         let net = net.map_err(|(address, source)| ServerError::Listen { address, source })?;
@@ -109,7 +117,7 @@ impl Server {
         };
         let net_handle = net.handle();
         let (engine, ended) = start_engine(&config, &identity, name, data_dir, net_handle.clone())?;
-        net.start(engine.clone());
+        let net_ended = net.start(engine.clone());
         let record = author.publish(&engine).await?;
         find_others(&engine, &config).await?;
         let shared =
@@ -141,6 +149,7 @@ impl Server {
             engine,
             net: net_handle,
             ended,
+            net_ended,
             stop,
             shutdown,
             shared,
@@ -168,12 +177,17 @@ impl Server {
     ///
     /// # Errors
     /// [`ServerError::Engine`]: a storage fault, after which nothing is accepted.
+    /// [`ServerError::Net`]: nothing goes between this node and others any more.
     pub async fn join(&mut self) -> Result<(), ServerError> {
         tokio::select! {
             ended = &mut self.ended => match ended {
                 Ok(Err(error)) => Err(ServerError::Engine(error.to_string())),
                 _ => Err(ServerError::Engine("the engine ended unasked".into())),
             },
+            ended = &mut self.net_ended => Err(ServerError::Net(match ended {
+                Ok(()) => "they ended unasked".into(),
+                Err(fault) => fault.to_string(),
+            })),
             _ = self.shutdown.wait_for(|asked| *asked) => Ok(()),
         }
     }
@@ -200,11 +214,11 @@ fn io(what: &str, source: std::io::Error) -> ServerError {
     ServerError::Io { what: what.to_owned(), source }
 }
 
-async fn listen(addresses: &[SocketAddr]) -> Result<Vec<(SocketAddr, TcpListener)>, ServerError> {
+fn listen(addresses: &[SocketAddr]) -> Result<Vec<(SocketAddr, TcpListener)>, ServerError> {
     let mut bound = Vec::new();
     for address in addresses {
         let failed = |source| ServerError::Listen { address: *address, source };
-        let listener = TcpListener::bind(address).await.map_err(failed)?;
+        let listener = sockets::listen(*address).and_then(TcpListener::from_std).map_err(failed)?;
         bound.push((listener.local_addr().map_err(failed)?, listener));
     }
     Ok(bound)
@@ -258,7 +272,7 @@ pub(crate) fn index_dir(data_dir: &Path) -> PathBuf {
 /// Where clients and other nodes reach the node: as the operator says, or what is listened on.
 fn places(config: &Config, client: &[SocketAddr], p2p: &[SocketAddr]) -> Places {
     let or_bound = |external: &[String], bound: &[SocketAddr]| match external {
-        [] => bound.iter().flat_map(reachable_as).collect(),
+        [] => bound.iter().flat_map(sockets::reachable_as).collect(),
         external => external.to_vec(),
     };
     let p2p = or_bound(&config.net.external, p2p);
@@ -287,20 +301,4 @@ impl From<RecordError> for ServerError {
             error @ RecordError::Codec(_) => Self::Record(error.to_string()),
         }
     }
-}
-
-/// How a listener may be reached: an address that stands for all is no use in a link, so this
-/// machine's own in the local network is put there, then loopback.
-fn reachable_as(listener: &SocketAddr) -> Vec<String> {
-    if !listener.ip().is_unspecified() {
-        return vec![listener.to_string()];
-    }
-    let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, listener.port()));
-    // Connecting a datagram socket sends nothing; it only asks which address would be used. The
-    // target is from the block for documentation (RFC 5737).
-    let local = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))
-        .and_then(|socket| socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9)).map(|()| socket))
-        .and_then(|socket| socket.local_addr())
-        .map(|local| SocketAddr::new(local.ip(), listener.port()));
-    local.into_iter().chain([loopback]).map(|address| address.to_string()).collect()
 }

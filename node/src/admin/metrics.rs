@@ -50,6 +50,7 @@ impl From<&Status> for Samples {
                 ("postroad_handed_over", "Parcels taken by other nodes", counters.handed_over),
                 ("postroad_receipt_roots", "Receipt roots signed", counters.roots),
                 ("postroad_registered", "Accounts made", counters.registered),
+                ("postroad_put_off", "Steps between nodes that had to wait", status.put_off),
                 ("postroad_store_commits", "Commits", store.commits),
                 ("postroad_store_syncs", "Syncs", store.syncs),
             ],

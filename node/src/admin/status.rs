@@ -33,6 +33,8 @@ pub(super) struct Status {
     pub(super) sessions: u64,
     pub(super) mail: Totals,
     pub(super) counters: Counters,
+    /// What was to be done between nodes, but had to wait for the next occasion.
+    pub(super) put_off: u64,
     pub(super) store: StoreStats,
     pub(super) version: &'static str,
 }
@@ -97,6 +99,7 @@ impl Admin {
         let look = move |core: &Core, store: &StoreStats| Seen::new(core, store, uptime);
         let seen = self.engine.look(look).await?;
         let mut problems = self.problems(&seen.store);
+        problems.extend(self.net.deaf().map(deaf));
         problems.extend(seen.roads.problems);
         let verdict = match &problems {
             problems if problems.iter().any(|p| p.grave) => "action",
@@ -128,6 +131,7 @@ impl Admin {
             sessions: seen.sessions,
             mail: seen.mail,
             counters: seen.counters,
+            put_off: self.net.put_off(),
             store: seen.store,
             version: env!("CARGO_PKG_VERSION"),
         })
@@ -170,18 +174,27 @@ impl Admin {
     }
 }
 
+fn deaf(why: &str) -> Trouble {
+    Trouble {
+        code: "NOT_LISTENING",
+        message: format!("other nodes cannot connect to this one any more: {why}"),
+        fix: "restart the node".into(),
+        grave: true,
+    }
+}
+
 pub(super) async fn status(State(admin): Ctx) -> Reply<Status> {
     Ok(Json(admin.gather().await?))
 }
 
-/// 200 while new mail is taken, 503 otherwise.
+/// 200 while the node serves its users, 503 otherwise.
 pub(super) async fn readyz(State(admin): Ctx) -> Result<&'static str, Problem> {
     let status = admin.gather().await?;
-    if status.problems.iter().any(|p| p.grave) {
+    if let Some(problem) = status.problems.into_iter().find(|problem| problem.grave) {
         return Err(Problem::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "NOT_READY",
-            "new mail is not taken".into(),
+            problem.message,
             "see: postroad status",
         ));
     }

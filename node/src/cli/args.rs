@@ -1,7 +1,7 @@
 //! What can be typed.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -83,6 +83,23 @@ impl Place {
     }
 }
 
+/// Which network the node belongs to.
+#[derive(Args)]
+pub(super) struct Join {
+    /// The network to belong to: its name, or the file that defines it, which has a / in its path or
+    /// ends in .toml [default: postroad]
+    #[arg(long, env = "POSTROAD_NETWORK", value_name = "NAME|FILE")]
+    pub(super) network: Option<String>,
+}
+
+impl Join {
+    /// The file that defines the network, if it was named by that.
+    pub(super) fn file(&self) -> Option<&Path> {
+        let network = self.network.as_deref()?;
+        (network.contains('/') || network.ends_with(".toml")).then(|| Path::new(network))
+    }
+}
+
 #[derive(Args)]
 pub(super) struct Run {
     #[command(flatten)]
@@ -90,10 +107,8 @@ pub(super) struct Run {
     /// The configuration file [default: posthoused.toml in the data directory]
     #[arg(long, env = "POSTROAD_CONFIG", value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
-    /// The network to belong to: its name, or the file that defines it, which has a / in its path or
-    /// ends in .toml [default: postroad]
-    #[arg(long, env = "POSTROAD_NETWORK", value_name = "NAME|FILE")]
-    pub(super) network: Option<String>,
+    #[command(flatten)]
+    pub(super) join: Join,
     /// What stands after the @ of its handles: a DNS name [default: the node's id]
     #[arg(long, env = "POSTROAD_NAME", value_name = "NAME")]
     pub(super) name: Option<String>,
@@ -127,6 +142,8 @@ pub(super) struct Run {
 pub(super) struct Init {
     #[command(flatten)]
     pub(super) place: Place,
+    #[command(flatten)]
+    pub(super) join: Join,
     /// What the node is for
     #[arg(long, value_enum, default_value_t = Profile::Personal)]
     pub(super) profile: Profile,
@@ -174,7 +191,7 @@ pub(super) enum StoreCommand {
 #[derive(Subcommand)]
 pub(super) enum ServiceCommand {
     /// Print a systemd unit
-    Unit,
+    Unit(Join),
 }
 
 #[cfg(test)]

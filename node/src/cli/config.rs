@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::fs;
 
 use super::args::{ConfigCommand, Init, Profile, Run};
-use super::run::{CONFIG_FILE, effective, private_dir};
+use super::run::{CONFIG_FILE, effective, join, private_dir};
 use super::{Failure, print};
 use crate::config::Config;
-use crate::identity::Identity;
+use crate::identity::{Identity, belong_to};
 use crate::server::ServerError;
 
 pub(super) fn init(args: &Init) -> Result<(), Failure> {
@@ -18,8 +18,11 @@ pub(super) fn init(args: &Init) -> Result<(), Failure> {
         let hint = "edit it, or choose another place with --data-dir";
         return Err(Failure::new(format!("{} exists already", path.display()), hint));
     }
+    let mut config = profile(args.profile);
+    join(&mut config, &args.join)?;
     let identity = Identity::open(&dir).map_err(ServerError::from)?;
-    let text = toml::to_string(&profile(args.profile))
+    belong_to(&dir, &config.node.network).map_err(ServerError::from)?;
+    let text = toml::to_string(&config)
         .map_err(|e| Failure::new(format!("the configuration does not encode: {e}"), ""))?;
     fs::write(&path, text)?;
     print(format!(

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 
-use self::args::{Cli, Command, ServiceCommand};
+use self::args::{Cli, Command, Join, ServiceCommand};
 use crate::config::ConfigError;
 use crate::identity::Identity;
 use crate::server::ServerError;
@@ -25,7 +25,7 @@ pub fn main() -> ExitCode {
         Some(Command::Config { command }) => config::config(&command),
         Some(Command::Id { place, qr }) => id(&place, qr),
         Some(Command::Store { command }) => store::store(&command),
-        Some(Command::Service { command: ServiceCommand::Unit }) => service_unit(),
+        Some(Command::Service { command: ServiceCommand::Unit(join) }) => service_unit(&join),
         Some(Command::Completions { shell }) => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "posthoused", &mut script);
@@ -80,6 +80,7 @@ impl From<ServerError> for Failure {
             ServerError::Engine(_) => {
                 "nothing was acknowledged that is not on disk; check the disk, then start again"
             }
+            ServerError::Net(_) => "nothing acknowledged is lost; start it again, and report this",
             _ => "",
         };
         Self::new(error.to_string(), hint)
@@ -130,15 +131,25 @@ fn man() -> Result<(), Failure> {
     print(page)
 }
 
-fn service_unit() -> Result<(), Failure> {
+fn service_unit(join: &Join) -> Result<(), Failure> {
     let program = std::env::current_exe()?;
+    let network = match (join.file(), &join.network) {
+        // The service has another working directory.
+        (Some(file), _) => std::path::absolute(file)?.display().to_string(),
+        (None, name) => name.clone().unwrap_or_default(),
+    };
+    let network = match network.as_str() {
+        "" => String::new(),
+        // systemd's own signs are doubled.
+        network => format!(" --network \"{}\"", network.replace('%', "%%")),
+    };
     print(format!(
         "[Unit]\n\
          Description=Postroad node\n\
          After=network-online.target\n\
          Wants=network-online.target\n\n\
          [Service]\n\
-         ExecStart={} run --data-dir %S/posthoused\n\
+         ExecStart={} run --data-dir %S/posthoused{network}\n\
          DynamicUser=yes\n\
          StateDirectory=posthoused\n\
          StateDirectoryMode=0700\n\

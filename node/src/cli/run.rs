@@ -8,7 +8,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::Failure;
-use super::args::Run;
+use super::args::{Join, Run};
 use crate::config::Config;
 use crate::server::Server;
 
@@ -51,8 +51,10 @@ fn hurried() -> Failure {
     Failure::new("stopped in a hurry, on a second signal", "nothing acknowledged is lost")
 }
 
-/// Open files that are kept for the store, other nodes, the operator's interface and the system.
-const FILES_KEPT: u64 = 600;
+/// Open files that are not for clients: 256 connections of other nodes and 64 that are being set up,
+/// 128 of this node's own, each dialled at two addresses at once; the rest is for the store, the
+/// operator's interface and the system.
+const FILES_KEPT: u64 = 1000;
 
 /// Asks for as many open files as allowed, and takes no more clients than fit: a store that is out
 /// of them cannot work.
@@ -78,13 +80,7 @@ pub(super) fn effective(args: &Run, dir: &Path) -> Result<Config, Failure> {
         None if dir.join(CONFIG_FILE).exists() => Config::read(&dir.join(CONFIG_FILE))?,
         None => Config::default(),
     };
-    if let Some(network) = &args.network {
-        if network.contains('/') || network.ends_with(".toml") {
-            config.join(Path::new(network))?;
-        } else {
-            config.node.network = network.parse().map_err(|e| usage(format!("--network: {e}")))?;
-        }
-    }
+    join(&mut config, &args.join)?;
     if let Some(name) = &args.name {
         config.node.name.clone_from(name);
     }
@@ -111,6 +107,16 @@ pub(super) fn effective(args: &Run, dir: &Path) -> Result<Config, Failure> {
     }
     config.validate()?;
     Ok(config)
+}
+
+/// Belongs to the network that was named, if one was.
+pub(super) fn join(config: &mut Config, args: &Join) -> Result<(), Failure> {
+    if let Some(file) = args.file() {
+        config.join(file)?;
+    } else if let Some(name) = &args.network {
+        config.node.network = name.parse().map_err(|e| usage(format!("--network: {e}")))?;
+    }
+    Ok(())
 }
 
 fn usage(message: String) -> Failure {

@@ -75,7 +75,7 @@ pub(crate) fn multiaddress(text: &str) -> Option<String> {
     let port: u16 = port.parse().ok().filter(|port| *port != 0)?;
     let allowed = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'.';
     let is_name = !host.is_empty() && host.len() <= 253 && host.bytes().all(allowed);
-    is_name.then(|| format!("/dns4/{host}/tcp/{port}"))
+    is_name.then(|| format!("/dns/{host}/tcp/{port}"))
 }
 
 /// The multiaddress of a socket's address.
@@ -143,7 +143,7 @@ mod tests {
         let of = |text| multiaddress(text);
         assert_eq!(of("192.0.2.1:7452").as_deref(), Some("/ip4/192.0.2.1/tcp/7452"));
         assert_eq!(of("[2001:db8::1]:7452").as_deref(), Some("/ip6/2001:db8::1/tcp/7452"));
-        assert_eq!(of("post.example:7452").as_deref(), Some("/dns4/post.example/tcp/7452"));
+        assert_eq!(of("post.example:7452").as_deref(), Some("/dns/post.example/tcp/7452"));
         assert_eq!(of("post.example"), None);
         assert_eq!(of("post example:1"), None);
         assert_eq!(of("/ip4/192.0.2.1/tcp/1"), None);

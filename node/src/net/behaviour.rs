@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::num::NonZeroU8;
 use std::time::Duration;
 
 use libp2p::core::upgrade::Version;
@@ -13,33 +13,25 @@ use libp2p::gossipsub::{
 use libp2p::identity::Keypair;
 use libp2p::request_response::{self, ProtocolSupport};
 use libp2p::swarm::NetworkBehaviour;
-use libp2p::{
-    StreamProtocol, Swarm, Transport, connection_limits, dns, identify, noise, ping, swarm, tcp,
-    yamux,
-};
+use libp2p::{StreamProtocol, Swarm, Transport, dns, identify, noise, ping, swarm, tcp, yamux};
 use postroad_proto::ids::Hash;
 use postroad_proto::network::Network;
 
 use super::{crowd, records, streams};
 
-/// Connections being set up from outside.
-const PENDING_IN: u32 = 64;
-/// Connections being dialled.
-const PENDING_OUT: u32 = 64;
-/// Connections from outside. They cannot take the places of this node's own.
-pub(super) const ESTABLISHED_IN: u32 = 256;
-/// Connections that this node dialled.
-const ESTABLISHED_OUT: u32 = 128;
-/// Two, when both sides dial at once.
-const PER_PEER: u32 = 2;
 /// Streams on one connection.
 const YAMUX_STREAMS: usize = 64;
 /// Streams on one connection that have not said yet what they are for.
 const UNNAMED_STREAMS: usize = 32;
 /// How long setting up a connection may take: name, TCP, Noise, yamux.
 const SET_UP: Duration = Duration::from_secs(10);
-/// How long a connection that nobody needs lives on.
-const IDLE: Duration = Duration::from_secs(30);
+/// The same from outside, where TCP is done already.
+const SET_UP_IN: Duration = Duration::from_secs(5);
+/// How long a peer's score outlives its connection: it must not come back with a clean name at
+/// once, but each costs memory.
+const SCORE_KEPT: Duration = Duration::from_secs(300);
+/// Addresses of one peer that are tried at once: one per family.
+const AT_ONCE: NonZeroU8 = NonZeroU8::MIN.saturating_add(1);
 /// How often it is asked whether the other side still answers, and how long it may take to.
 const PING: Duration = Duration::from_secs(10);
 /// A gossip message, bytes: far more than a record.
@@ -51,10 +43,9 @@ pub(super) const ANSWER: Duration = Duration::from_secs(10);
 /// Questions on one connection, both ways together. What a peer may ask at once is counted apart.
 const QUESTION_STREAMS: usize = 40;
 
-/// All that is spoken on a connection. Limits come first: what they refuse reaches nothing else.
+/// All that is spoken on a connection. The crowd comes first: what it refuses reaches nothing else.
 #[derive(NetworkBehaviour)]
 pub(super) struct Behaviour {
-    pub(super) limits: connection_limits::Behaviour,
     pub(super) crowd: crowd::Behaviour,
     pub(super) identify: identify::Behaviour,
     pub(super) ping: ping::Behaviour,
@@ -82,13 +73,14 @@ pub(super) fn swarm(keys: Keypair, network: &Network) -> io::Result<Swarm<Behavi
         .upgrade(Version::V1Lazy)
         .authenticate(noise)
         .multiplex(yamux)
-        .timeout(SET_UP)
+        .outbound_timeout(SET_UP)
+        .inbound_timeout(SET_UP_IN)
         .boxed();
     let peer = keys.public().to_peer_id();
     let behaviour = behaviour(&keys, network).map_err(io::Error::other)?;
     let config = swarm::Config::with_tokio_executor()
-        .with_idle_connection_timeout(IDLE)
-        .with_max_negotiating_inbound_streams(UNNAMED_STREAMS);
+        .with_max_negotiating_inbound_streams(UNNAMED_STREAMS)
+        .with_dial_concurrency_factor(AT_ONCE);
     Ok(Swarm::new(transport, behaviour, peer, config))
 }
 
@@ -103,12 +95,6 @@ fn resolving() -> dns::tokio::Transport<tcp::tokio::Transport> {
 }
 
 fn behaviour(keys: &Keypair, network: &Network) -> Result<Behaviour, String> {
-    let limits = connection_limits::ConnectionLimits::default()
-        .with_max_pending_incoming(Some(PENDING_IN))
-        .with_max_pending_outgoing(Some(PENDING_OUT))
-        .with_max_established_incoming(Some(ESTABLISHED_IN))
-        .with_max_established_outgoing(Some(ESTABLISHED_OUT))
-        .with_max_established_per_peer(Some(PER_PEER));
     let identify = identify::Config::new(identity_of(network), keys.public())
         .with_agent_version(format!("posthoused/{}", env!("CARGO_PKG_VERSION")))
         .with_cache_size(0)
@@ -117,7 +103,6 @@ fn behaviour(keys: &Keypair, network: &Network) -> Result<Behaviour, String> {
         .with_request_timeout(ANSWER)
         .with_max_concurrent_streams(QUESTION_STREAMS);
     Ok(Behaviour {
-        limits: connection_limits::Behaviour::new(limits),
         crowd: crowd::Behaviour::default(),
         identify: identify::Behaviour::new(identify),
         ping: ping::Behaviour::new(ping::Config::new().with_interval(PING).with_timeout(PING)),
@@ -183,10 +168,9 @@ fn scores(topic: &IdentTopic) -> PeerScoreParams {
     };
     PeerScoreParams {
         topics: [(topic.hash(), of_topic)].into(),
-        ip_colocation_factor_whitelist: HashSet::from([
-            Ipv4Addr::LOCALHOST.into(),
-            Ipv6Addr::LOCALHOST.into(),
-        ]),
+        retain_score: SCORE_KEPT,
+        // How many may come from one address is limited already; those are no worse than others.
+        ip_colocation_factor_weight: 0.0,
         ..PeerScoreParams::default()
     }
 }

@@ -2,15 +2,13 @@
 
 use libp2p::PeerId;
 use libp2p::gossipsub::{MessageAcceptance, PublishError};
-use libp2p::swarm::DialError;
-use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use postroad_core::roads::{Command, GossipId, Verdict};
 use postroad_proto::ids::NodeId;
 use tokio::time::Instant;
 
+use super::addresses;
 use super::errands::{Asker, Errand, What};
-use super::event_loop::{Asking, EventLoop};
-use super::{addresses, reason};
+use super::event_loop::{Asking, EventLoop, Gossip};
 
 /// Questions to one peer that are under way at once.
 const ASKING_AT_ONCE: usize = 16;
@@ -24,13 +22,13 @@ impl EventLoop {
         match command {
             Command::Connect { node, addresses } => {
                 if let Some(peer) = addresses::peer_id(&node) {
-                    self.swarm.behaviour_mut().mail.keep(peer);
+                    self.keep(peer);
                 }
                 self.run_errand(node, &addresses, What::Connect).await;
             }
             Command::Disconnect { node } => {
                 if let Some(peer) = addresses::peer_id(&node) {
-                    self.swarm.behaviour_mut().mail.forget(&peer);
+                    self.kept.remove(&peer);
                     self.dismiss(peer, "this node hung up".into());
                 }
             }
@@ -56,39 +54,40 @@ impl EventLoop {
 
     /// Does something with a peer, connecting if need be.
     pub(super) async fn run_errand(&mut self, node: NodeId, addresses: &[String], what: What) {
-        let errand = Errand::new(what);
         let Some(peer) = addresses::peer_id(&node) else {
+            let errand = Errand::new(what, Vec::new());
             return self.fail(errand, node, "its id is no key".into()).await;
         };
-        let waiting = self.errands.entry(peer).or_default();
-        if waiting.len() >= MAX_ERRANDS {
+        let errand = Errand::new(what, addresses::dialable(addresses, &peer));
+        let errands = self.errands.entry(peer).or_default();
+        if errands.len() >= MAX_ERRANDS {
             return self.fail(errand, node, "too much waits for it already".into()).await;
         }
-        waiting.push(errand);
-        if self.peers.contains_key(&peer) {
-            return self.go_on(peer);
+        // The core says again what it wants when it takes long.
+        let same = std::mem::discriminant(&errand.what);
+        if !matches!(errand.what, What::Ask(..)) {
+            errands.retain(|other| std::mem::discriminant(&other.what) != same);
         }
-        let options = DialOpts::peer_id(peer)
-            .condition(PeerCondition::DisconnectedAndNotDialing)
-            .addresses(addresses::dialable(addresses, &peer))
-            .allocate_new_port()
-            .build();
-        match self.swarm.dial(options) {
-            // Being dialled already: the errand waits for that.
-            Ok(()) | Err(DialError::DialPeerConditionFalse(_)) => {}
-            Err(error) => self.fail_errands(peer, &reason::of_dial(&error)).await,
+        errands.push(errand);
+        if self.peers.contains_key(&peer) {
+            self.go_on(peer);
+        } else {
+            self.dial_for_errands(peer).await;
         }
     }
 
     /// Does as much of what waits for a connected peer as may be done at once.
     pub(super) fn go_on(&mut self, peer: PeerId) {
-        let Some(held) = self.peers.get(&peer) else { return };
-        let known = held.known;
+        let Some(held) = self.peers.get_mut(&peer) else { return };
+        // They wait until it is known to be of this network, or for the next connection.
+        if !held.known || held.is_leaving() {
+            return;
+        }
+        held.used = Instant::now();
         let mut free = ASKING_AT_ONCE.saturating_sub(self.asking_of(&peer));
         for errand in self.errands.remove(&peer).unwrap_or_default() {
             match errand.what {
-                // It is over when the peer is known, or gone.
-                What::Connect if known => {}
+                What::Connect => {}
                 What::OpenLink => {
                     if self.opening.insert(peer, Instant::now()).is_none() {
                         self.swarm.behaviour_mut().mail.open(peer);
@@ -114,7 +113,7 @@ impl EventLoop {
 
     /// Whatever waits for a peer comes to nothing.
     pub(super) async fn fail_errands(&mut self, peer: PeerId, reason: &str) {
-        self.swarm.behaviour_mut().mail.forget(&peer);
+        self.kept.remove(&peer);
         let Some(node) = addresses::node_id(&peer) else { return };
         for errand in self.errands.remove(&peer).unwrap_or_default() {
             self.fail(errand, node, reason.to_owned()).await;
@@ -137,7 +136,7 @@ impl EventLoop {
     }
 
     pub(super) fn pass_verdict(&mut self, id: GossipId, verdict: Verdict) {
-        let Some((message, from)) = self.gossip.remove(&id) else { return };
+        let Some(Gossip { message, from, .. }) = self.gossip.remove(&id) else { return };
         let verdict = match verdict {
             Verdict::Accept => MessageAcceptance::Accept,
             Verdict::Ignore => MessageAcceptance::Ignore,

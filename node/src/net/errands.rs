@@ -1,5 +1,6 @@
 //! What waits for a connection.
 
+use libp2p::Multiaddr;
 use postroad_core::roads::{AskId, Event};
 use postroad_proto::frame::Frame;
 use postroad_proto::ids::NodeId;
@@ -16,6 +17,8 @@ const CONNECTING: Duration = Duration::from_secs(30);
 pub(super) struct Errand {
     pub(super) since: Instant,
     pub(super) what: What,
+    /// Where the peer may be.
+    pub(super) addresses: Vec<Multiaddr>,
 }
 
 pub(super) enum What {
@@ -38,12 +41,21 @@ pub(super) enum Asker {
 pub(super) type Answer = Result<Frame, String>;
 
 impl Errand {
-    pub(super) fn new(what: What) -> Self {
-        Self { since: Instant::now(), what }
+    pub(super) fn new(what: What, addresses: Vec<Multiaddr>) -> Self {
+        Self { since: Instant::now(), what, addresses }
     }
 
-    pub(super) fn is_overdue(&self) -> bool {
+    /// The peer is dialled now: until then this node was to blame. But whoever asks has a timeout.
+    pub(super) fn begin(&mut self) {
+        if !matches!(self.what, What::Ask(..)) {
+            self.since = Instant::now();
+        }
+    }
+
+    /// `waiting` as long as there is no place for the connection.
+    pub(super) fn is_overdue(&self, waiting: bool) -> bool {
         let patience = match self.what {
+            What::Connect | What::OpenLink if waiting => return false,
             What::Connect => CONNECTING,
             What::OpenLink | What::Ask(..) => ANSWER,
         };

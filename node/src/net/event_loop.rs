@@ -1,6 +1,6 @@
 //! The task that owns the swarm.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use libp2p::request_response::{OutboundRequestId, ResponseChannel};
 use libp2p::swarm::{ConnectionId, Swarm};
 use libp2p::{Multiaddr, PeerId};
 use postroad_core::Input;
-use postroad_core::roads::{AskedId, Event, GossipId};
+use postroad_core::roads::{AskedId, Event, GossipId, Verdict};
 use postroad_proto::frame::Frame;
 use postroad_proto::ids::NodeId;
 use postroad_proto::network::Network;
@@ -20,7 +20,9 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 use super::behaviour::{self, ANSWER, Behaviour};
 use super::errands::{Asker, Errand, What};
+use super::places::{Places, Waiting};
 use super::{Order, Shared};
+use crate::bucket::{Bucket, Rate};
 use crate::engine::EngineHandle;
 
 /// How often it is looked for what is overdue.
@@ -29,6 +31,10 @@ const SWEEP: Duration = Duration::from_secs(1);
 const INTRODUCTION: Duration = Duration::from_secs(10);
 /// How long mail streams get for their last words.
 const FAREWELL: Duration = Duration::from_secs(2);
+/// How long the core may take for a verdict: one that finds no room on its way here never comes.
+const VERDICT: Duration = Duration::from_secs(30);
+/// Lines in the log for what strangers do.
+const TELLING: Rate = Rate { burst: 20, per_second: 1 };
 
 /// Everything about the connections to other nodes.
 pub(super) struct EventLoop {
@@ -40,6 +46,11 @@ pub(super) struct EventLoop {
     orders: mpsc::Receiver<Order>,
     /// Who is connected. Bounded by the limits of connections.
     pub(super) peers: HashMap<PeerId, Peer>,
+    pub(super) places: Places,
+    /// Peers that the core wants to stay connected to.
+    pub(super) kept: HashSet<PeerId>,
+    /// Peers that are dialled once there is a place, first come first.
+    pub(super) waiting: VecDeque<Waiting>,
     /// What waits for a connection, or for fewer questions on one.
     pub(super) errands: HashMap<PeerId, Vec<Errand>>,
     /// Mail streams being opened, one per peer.
@@ -49,10 +60,12 @@ pub(super) struct EventLoop {
     /// Questions of others.
     pub(super) asked: HashMap<AskedId, (PeerId, ResponseChannel<Frame>)>,
     /// Gossip that waits for its verdict.
-    pub(super) gossip: BTreeMap<GossipId, (MessageId, PeerId)>,
+    pub(super) gossip: BTreeMap<GossipId, Gossip>,
     /// The own record, while nobody was there to hear it.
     pub(super) unheard: VecDeque<Vec<u8>>,
     pub(super) tasks: JoinSet<()>,
+    /// What strangers do is told to the operator so often at most.
+    pub(super) telling: Bucket,
     last: u64,
 }
 
@@ -61,10 +74,14 @@ pub(super) struct Peer {
     pub(super) node: NodeId,
     pub(super) connections: Vec<Connection>,
     pub(super) since: Instant,
+    /// When something was last going on with it.
+    pub(super) used: Instant,
     /// Whether it was shown to be of this network; before, the core is not told of it.
     pub(super) known: bool,
     /// There and back, as of the last ping.
     pub(super) rtt: Option<Duration>,
+    /// Gossip that it may still bring.
+    pub(super) gossip: Bucket,
     /// Why this node closes the connection, if it does.
     pub(super) farewell: Option<String>,
 }
@@ -74,6 +91,15 @@ pub(super) struct Connection {
     pub(super) id: ConnectionId,
     pub(super) outbound: bool,
     pub(super) address: Multiaddr,
+    /// Whether this node has hung up.
+    pub(super) closing: bool,
+}
+
+/// Gossip that waits for its verdict.
+pub(super) struct Gossip {
+    pub(super) message: MessageId,
+    pub(super) from: PeerId,
+    pub(super) since: Instant,
 }
 
 /// A question on its way.
@@ -86,19 +112,23 @@ pub(super) struct Asking {
 impl EventLoop {
     pub(super) fn new(
         swarm: Swarm<Behaviour>,
-        network: &Network,
+        network: Network,
         orders: mpsc::Receiver<Order>,
         shared: Arc<Shared>,
         engine: EngineHandle,
+        places: Places,
     ) -> Self {
         Self {
             swarm,
             shared,
             engine,
-            network: network.clone(),
-            topic: behaviour::topic(network),
+            topic: behaviour::topic(&network),
+            network,
             orders,
             peers: HashMap::new(),
+            places,
+            kept: HashSet::new(),
+            waiting: VecDeque::new(),
             errands: HashMap::new(),
             opening: HashMap::new(),
             asking: HashMap::new(),
@@ -106,6 +136,7 @@ impl EventLoop {
             gossip: BTreeMap::new(),
             unheard: VecDeque::new(),
             tasks: JoinSet::new(),
+            telling: Bucket::new(TELLING, Instant::now()),
             last: 0,
         }
     }
@@ -189,17 +220,28 @@ impl EventLoop {
             self.tell(Event::LinkFailed { node, reason }).await;
         }
         self.asked.retain(|_, (_, channel)| channel.is_open());
+        while let Some((id, gossip)) = self.gossip.first_key_value()
+            && gossip.since.elapsed() > VERDICT
+        {
+            let id = *id;
+            self.pass_verdict(id, Verdict::Ignore);
+        }
         let late = |peer: &Peer| !peer.known && peer.since.elapsed() > INTRODUCTION;
         let strangers = self.peers.iter().filter(|(_, peer)| late(peer));
         for peer in strangers.map(|(peer, _)| *peer).collect::<Vec<_>>() {
             self.dismiss(peer, "it does not say which network it belongs to".into());
         }
+        self.rest();
+        self.dial_waiting().await;
     }
 
     fn overdue_errands(&mut self) -> Vec<(PeerId, Vec<Errand>)> {
         let mut found = Vec::new();
+        let waiting = self.peers_that_wait();
         for (peer, errands) in &mut self.errands {
-            let overdue: Vec<Errand> = errands.extract_if(.., |e| e.is_overdue()).collect();
+            let overdue: Vec<Errand> = errands
+                .extract_if(.., |errand| errand.is_overdue(waiting.contains(peer)))
+                .collect();
             if !overdue.is_empty() {
                 found.push((*peer, overdue));
             }

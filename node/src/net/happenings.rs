@@ -1,8 +1,10 @@
 //! What the swarm reports.
 
+use std::io;
+
 use bytes::Bytes;
 use libp2p::core::ConnectedPoint;
-use libp2p::request_response::{self, Message, OutboundFailure};
+use libp2p::request_response::{self, InboundFailure, Message, OutboundFailure};
 use libp2p::swarm::{ConnectionError, ConnectionId, SwarmEvent};
 use libp2p::{Multiaddr, PeerId, Stream, gossipsub, identify, ping};
 use postroad_core::roads::{Event, Verdict};
@@ -10,12 +12,13 @@ use postroad_proto::frame::Frame;
 use postroad_proto::network::Network;
 use tokio::time::Instant;
 
-use super::behaviour::{self, BehaviourEvent, ESTABLISHED_IN};
+use super::behaviour::{self, BehaviourEvent};
 use super::crowd::{self, Guest};
-use super::event_loop::{Connection, EventLoop, Peer};
+use super::event_loop::{Connection, EventLoop, Gossip, Peer};
 use super::links::Link;
 use super::streams::StreamEvent;
 use super::{Neighbour, addresses, reason};
+use crate::bucket::{Bucket, Rate};
 
 /// Questions of one peer that may be unanswered.
 const ASKED_BY_ONE: usize = 16;
@@ -23,12 +26,15 @@ const ASKED_BY_ONE: usize = 16;
 const ASKED_BY_ALL: usize = 1024;
 /// Gossip that may wait for its verdict.
 const MAX_GOSSIP: usize = 1024;
+/// New gossip of one peer. Of 10,000 nodes that renew their records daily come 0.1 a second; should
+/// a fifth of them start at once, one peer may bring them all. What is beyond costs the core nothing.
+const GOSSIP_OF_ONE: Rate = Rate { burst: 2000, per_second: 10 };
 /// Mail streams that one node may have opened: of those it lost, some may not have ended yet.
 const LINKS_OF_ONE: usize = 4;
 /// Mail streams that all may have opened.
 const LINKS_OF_ALL: usize = 512;
 /// Connections from outside above which one is closed for each that comes.
-const CROWDED: usize = ESTABLISHED_IN as usize * 7 / 8;
+const CROWDED: usize = crowd::ESTABLISHED * 7 / 8;
 
 impl EventLoop {
     pub(super) async fn on_swarm(&mut self, event: SwarmEvent<BehaviourEvent>) {
@@ -40,10 +46,11 @@ impl EventLoop {
             SwarmEvent::ConnectionClosed { peer_id, connection_id, cause, .. } => {
                 self.on_disconnected(peer_id, connection_id, cause.as_ref()).await;
             }
-            SwarmEvent::OutgoingConnectionError { peer_id: Some(peer), error, .. }
-                if !self.peers.contains_key(&peer) =>
-            {
-                self.fail_errands(peer, &reason::of_dial(&error)).await;
+            SwarmEvent::OutgoingConnectionError { peer_id: Some(peer), error, .. } => {
+                if !self.peers.contains_key(&peer) {
+                    self.fail_errands(peer, &reason::of_dial(&error)).await;
+                }
+                self.dial_waiting().await;
             }
             SwarmEvent::IncomingConnectionError { send_back_addr, error, .. } => {
                 let from = addresses::readable(&send_back_addr);
@@ -54,6 +61,7 @@ impl EventLoop {
             }
             SwarmEvent::ListenerClosed { reason: Err(error), .. } => {
                 tracing::error!(%error, "not listening for other nodes any more; restart the node");
+                let _ = self.shared.deaf.set(error.to_string());
             }
             _ => {}
         }
@@ -65,38 +73,50 @@ impl EventLoop {
             return;
         };
         let address: Multiaddr = endpoint.get_remote_address().clone();
-        let connection = Connection { id, outbound: endpoint.is_dialer(), address };
+        let connection = Connection { id, outbound: endpoint.is_dialer(), address, closing: false };
         let held = self.peers.entry(peer).or_insert_with(|| Peer {
             node,
             connections: Vec::new(),
             since: Instant::now(),
+            used: Instant::now(),
             known: false,
             rtt: None,
+            gossip: Bucket::new(GOSSIP_OF_ONE, Instant::now()),
             farewell: None,
         });
         held.connections.push(connection);
         if endpoint.is_listener() {
-            self.make_room(peer);
+            self.make_room(id);
         }
         self.go_on(peer);
     }
 
     /// Those who connect cannot fill every place: when there are many, one has to go.
-    fn make_room(&mut self, newcomer: PeerId) {
-        let inbound = |peer: &Peer| peer.connections.iter().all(|c| !c.outbound);
-        let others = self.peers.iter().filter(|(id, peer)| **id != newcomer && inbound(peer));
-        let guests: Vec<Guest<PeerId>> = others
-            .map(|(id, peer)| Guest {
-                who: *id,
-                from: peer.connections.first().and_then(|c| addresses::to_socket(&c.address)),
-                brings_mail: self.shared.links.any(&peer.node),
+    fn make_room(&mut self, newcomer: ConnectionId) {
+        let network = self.swarm.network_info();
+        if network.connection_counters().num_established_incoming() as usize <= CROWDED {
+            return;
+        }
+        let bringing = self.shared.links.bringing();
+        let others: Vec<Guest<(PeerId, ConnectionId)>> = self
+            .peers
+            .iter()
+            .flat_map(|(peer, held)| held.connections.iter().map(move |c| (peer, held, c)))
+            .filter(|(_, _, connection)| !connection.outbound && connection.id != newcomer)
+            .map(|(peer, held, connection)| Guest {
+                who: (*peer, connection.id),
+                from: addresses::to_socket(&connection.address).map(|from| from.ip()),
+                second: held.connections.len() > 1,
+                brings_mail: bringing.contains(&held.node),
             })
             .collect();
-        if guests.len() >= CROWDED
-            && let Some(peer) = crowd::superfluous(&guests)
+        let Some((peer, id)) = crowd::superfluous(&others) else { return };
+        if let Some(held) = self.peers.get_mut(&peer)
+            && held.connections.len() == 1
         {
-            self.dismiss(peer, "others need the place".into());
+            held.farewell.get_or_insert("others need the place".into());
         }
+        self.swarm.close_connection(id);
     }
 
     async fn on_disconnected(
@@ -106,6 +126,7 @@ impl EventLoop {
         cause: Option<&ConnectionError>,
     ) {
         let Some(held) = self.peers.get_mut(&peer) else { return };
+        let left = held.is_leaving();
         held.connections.retain(|connection| connection.id != id);
         if !held.connections.is_empty() {
             return;
@@ -117,10 +138,14 @@ impl EventLoop {
             let reason = reason.clone();
             self.tell(Event::LinkFailed { node: held.node, reason }).await;
         }
-        self.fail_errands(peer, &reason).await;
         if held.known {
-            self.tell(Event::PeerDown { node: held.node, reason }).await;
+            self.tell(Event::PeerDown { node: held.node, reason: reason.clone() }).await;
         }
+        if left && self.errands.contains_key(&peer) {
+            return self.dial_for_errands(peer).await;
+        }
+        self.fail_errands(peer, &reason).await;
+        self.dial_waiting().await;
     }
 
     async fn on_behaviour(&mut self, event: BehaviourEvent) {
@@ -130,7 +155,6 @@ impl EventLoop {
             BehaviourEvent::Gossip(event) => self.on_gossip(event).await,
             BehaviourEvent::Mail((peer, event)) => self.on_stream(peer, event).await,
             BehaviourEvent::Records(event) => self.on_records(event).await,
-            BehaviourEvent::Limits(never) => match never {},
             BehaviourEvent::Crowd(never) => match never {},
         }
     }
@@ -161,7 +185,7 @@ impl EventLoop {
             tracing::info!(%node, "not connected: {reason}");
             self.dismiss(peer, reason);
         } else {
-            tracing::debug!(%node, "not welcome: {reason}");
+            self.tell_operator(|| tracing::warn!(%node, "a node that connected: {reason}"));
         }
     }
 
@@ -206,19 +230,23 @@ impl EventLoop {
             gossipsub::Event::Message { propagation_source, message_id, message } => {
                 self.accept(propagation_source).await;
                 let id = self.number();
-                self.gossip.insert(id, (message_id, propagation_source));
+                let since = Instant::now();
+                let gossip = Gossip { message: message_id, from: propagation_source, since };
+                self.gossip.insert(id, gossip);
+                let Some(peer) = self.peers.get_mut(&propagation_source) else {
+                    return self.pass_verdict(id, Verdict::Ignore);
+                };
+                if !peer.gossip.take(Instant::now()) {
+                    return self.pass_verdict(id, Verdict::Reject);
+                }
+                let from = peer.node;
                 if self.gossip.len() > MAX_GOSSIP
                     && let Some(oldest) = self.gossip.keys().next().copied()
                 {
                     self.pass_verdict(oldest, Verdict::Ignore);
                 }
-                match self.peers.get(&propagation_source).map(|peer| peer.node) {
-                    Some(from) => {
-                        let record = Bytes::from(message.data);
-                        self.tell(Event::Gossip { id, from, record }).await;
-                    }
-                    None => self.pass_verdict(id, Verdict::Ignore),
-                }
+                let record = Bytes::from(message.data);
+                self.tell(Event::Gossip { id, from, record }).await;
             }
             gossipsub::Event::Subscribed { .. } => {
                 for record in std::mem::take(&mut self.unheard) {
@@ -288,14 +316,23 @@ impl EventLoop {
                     self.go_on(peer);
                 }
             }
+            request_response::Event::InboundFailure {
+                peer,
+                error: InboundFailure::Io(error),
+                ..
+            } if error.kind() == io::ErrorKind::InvalidData => {
+                let Some(node) = self.peers.get(&peer).map(|peer| peer.node) else { return };
+                self.tell_operator(|| tracing::info!(%node, %error, "hung up on a question"));
+            }
             _ => {}
         }
     }
-}
 
-impl Peer {
-    fn is_dialled(&self) -> bool {
-        self.connections.iter().any(|connection| connection.outbound)
+    /// Strangers cannot fill the log.
+    fn tell_operator(&mut self, tell: impl FnOnce()) {
+        if self.telling.take(Instant::now()) {
+            tell();
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Mail streams: frames both ways, one task each.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -15,7 +15,7 @@ use postroad_proto::codec::CodecError;
 use postroad_proto::frame::Frame;
 use postroad_proto::ids::NodeId;
 use tokio::sync::Semaphore;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::reason;
 use crate::engine::{EngineHandle, Stopped};
@@ -36,6 +36,8 @@ const IDLE_TAKER: Duration = Duration::from_secs(900);
 const LINGER: Duration = Duration::from_secs(1);
 /// KiB of one stream's frames that may wait for the engine.
 const SHARE: usize = 2048;
+/// For so long a node that brought mail is not asked to make room.
+const LATELY: Duration = Duration::from_secs(120);
 /// Bytes read at once.
 const READ: usize = 32 << 10;
 
@@ -50,12 +52,20 @@ struct Held {
     node: NodeId,
     outbound: bool,
     outgoing: Arc<Outgoing>,
+    /// When mail that came on it was last taken.
+    taken: Option<Instant>,
 }
 
 impl Links {
     /// Says a frame, if the stream is still there.
     pub(super) fn push(&self, link: LinkId, frame: &Frame) {
-        let outgoing = self.lock().get(&link).map(|held| held.outgoing.clone());
+        let outgoing = self.lock().get_mut(&link).map(|held| {
+            // An open stream proves nothing, nor does mail that is refused.
+            if matches!(frame, Frame::BatchReply(reply) if !reply.items.is_empty()) {
+                held.taken = Some(Instant::now());
+            }
+            held.outgoing.clone()
+        });
         if let Some(outgoing) = outgoing {
             outgoing.push(frame);
         }
@@ -84,9 +94,15 @@ impl Links {
         })
     }
 
-    /// Whether there is a stream with a node.
-    pub(super) fn any(&self, node: &NodeId) -> bool {
-        self.lock().values().any(|held| held.node == *node)
+    /// Nodes that brought mail lately that was taken.
+    pub(super) fn bringing(&self) -> HashSet<NodeId> {
+        let lately = |held: &&Held| held.taken.is_some_and(|taken| taken.elapsed() < LATELY);
+        self.lock().values().filter(lately).map(|held| held.node).collect()
+    }
+
+    /// Nodes with which there is a stream.
+    pub(super) fn nodes(&self) -> HashSet<NodeId> {
+        self.lock().values().map(|held| held.node).collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<LinkId, Held>> {
@@ -129,7 +145,8 @@ impl Link {
         engine: EngineHandle,
     ) -> impl Future<Output = ()> + Send {
         let outgoing = Arc::new(Outgoing::new(MAX_UNREAD));
-        let held = Held { node: self.node, outbound: self.outbound, outgoing: outgoing.clone() };
+        let (node, outbound) = (self.node, self.outbound);
+        let held = Held { node, outbound, outgoing: outgoing.clone(), taken: None };
         shared.links.lock().insert(self.id, held);
         async move {
             let (link, node) = (self.id, self.node);

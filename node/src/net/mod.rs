@@ -11,6 +11,7 @@ mod errands;
 mod event_loop;
 mod happenings;
 mod links;
+mod places;
 mod reason;
 mod records;
 mod streams;
@@ -20,8 +21,8 @@ mod tests;
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -34,12 +35,14 @@ use postroad_proto::frame::{Frame, Ping};
 use postroad_proto::ids::NodeId;
 use postroad_proto::network::Network;
 use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 pub(crate) use self::addresses::multiaddress;
 use self::behaviour::Behaviour;
 use self::event_loop::EventLoop;
 use self::links::Links;
+use self::places::Places;
 use crate::engine::EngineHandle;
 
 /// Commands that may wait for the swarm. The engine does not wait: what finds no room is left
@@ -73,6 +76,10 @@ struct Shared {
     /// The core wants the node's record made anew.
     renew: Notify,
     overrun: AtomicBool,
+    /// What was left undone since the start, for there was too much to do.
+    put_off: AtomicU64,
+    /// Why it does not listen any more, if so.
+    deaf: OnceLock<String>,
 }
 
 enum Order {
@@ -94,12 +101,29 @@ impl NetHandle {
             Command::CloseLink { link } => self.shared.links.close(link),
             Command::RenewRecord => self.shared.renew.notify_one(),
             command => {
-                let refused = self.orders.try_send(Order::Road(command)).is_err();
-                if refused && !self.shared.overrun.swap(true, Ordering::Relaxed) {
-                    tracing::warn!("more to do between nodes than can be done; some is put off");
+                let overrun = &self.shared.overrun;
+                if self.orders.try_send(Order::Road(command)).is_err() {
+                    self.shared.put_off.fetch_add(1, Ordering::Relaxed);
+                    if !overrun.swap(true, Ordering::Relaxed) {
+                        tracing::warn!(
+                            "more to do between nodes than can be done: some is put off"
+                        );
+                    }
+                } else if self.orders.capacity() > QUEUE / 2 {
+                    overrun.store(false, Ordering::Relaxed);
                 }
             }
         }
+    }
+
+    /// What was left undone since the start, for there was too much to do.
+    pub(crate) fn put_off(&self) -> u64 {
+        self.shared.put_off.load(Ordering::Relaxed)
+    }
+
+    /// Why other nodes cannot connect any more, if so.
+    pub(crate) fn deaf(&self) -> Option<&str> {
+        self.shared.deaf.get().map(String::as_str)
     }
 
     /// The nodes that are connected.
@@ -158,6 +182,7 @@ pub(crate) struct Net {
     network: Network,
     orders: mpsc::Receiver<Order>,
     handle: NetHandle,
+    places: Places,
     /// What it listens on, in the order in which it was asked for.
     pub(crate) addresses: Vec<SocketAddr>,
 }
@@ -184,7 +209,14 @@ impl Net {
         }
         let (sender, orders) = mpsc::channel(QUEUE);
         let handle = NetHandle { orders: sender, shared: Arc::default() };
-        Ok(Self { swarm, network: network.clone(), orders, handle, addresses })
+        Ok(Self {
+            swarm,
+            network: network.clone(),
+            orders,
+            handle,
+            places: Places::default(),
+            addresses,
+        })
     }
 
     /// See [`NetHandle`].
@@ -192,11 +224,12 @@ impl Net {
         self.handle.clone()
     }
 
-    /// Begins to serve.
-    pub(crate) fn start(self, engine: EngineHandle) {
+    /// Begins to serve. The task ends when it is told to stop; before only by a fault.
+    pub(crate) fn start(self, engine: EngineHandle) -> JoinHandle<()> {
         let shared = self.handle.shared;
-        let task = EventLoop::new(self.swarm, &self.network, self.orders, shared, engine);
-        tokio::spawn(task.run());
+        let (swarm, network, orders) = (self.swarm, self.network, self.orders);
+        let task = EventLoop::new(swarm, network, orders, shared, engine, self.places);
+        tokio::spawn(task.run())
     }
 }
 
@@ -206,7 +239,7 @@ async fn begin_listening(
 ) -> io::Result<SocketAddr> {
     if wanted.port() != 0 {
         // libp2p shares its ports, so it would not notice that another node listens there.
-        drop(std::net::TcpListener::bind(wanted)?);
+        drop(crate::sockets::listen(wanted)?);
     }
     let id = swarm.listen_on(addresses::of_socket(&wanted)).map_err(|error| match error {
         TransportError::Other(error) => error,

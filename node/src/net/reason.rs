@@ -4,7 +4,7 @@ use std::error::Error;
 use std::io;
 
 use libp2p::swarm::{ConnectionError, DialError};
-use libp2p::{Multiaddr, TransportError, connection_limits, dns};
+use libp2p::{Multiaddr, TransportError, dns};
 
 use super::addresses::{node_id, readable};
 
@@ -22,10 +22,6 @@ pub(super) fn of_dial(error: &DialError) -> String {
             let who = node_id(obtained).map_or_else(|| obtained.to_string(), |n| n.to_string());
             format!("at {} another node answers: {who}", readable(address))
         }
-        DialError::Denied { cause } => match cause.downcast_ref::<connection_limits::Exceeded>() {
-            Some(limit) => format!("this node has enough connections: {limit}"),
-            None => "this node has enough connections".into(),
-        },
         DialError::Transport(errors) => {
             let mut reasons: Vec<String> = Vec::new();
             for (address, error) in errors {
@@ -39,7 +35,9 @@ pub(super) fn of_dial(error: &DialError) -> String {
             let text = reasons.join("; ");
             if more > 0 { format!("{text}; and {more} more") } else { text }
         }
-        DialError::Aborted | DialError::DialPeerConditionFalse(_) => "the attempt was ended".into(),
+        DialError::Aborted | DialError::Denied { .. } | DialError::DialPeerConditionFalse(_) => {
+            "the attempt was ended".into()
+        }
     }
 }
 

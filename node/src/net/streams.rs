@@ -1,12 +1,11 @@
 //! Mail streams as libp2p sees them: opened on a connection, handed over as they are.
 //!
-//! Whoever dialled a connection decides how long it lives: the other side keeps it. The dialler
-//! keeps those to neighbours, and others as long as a stream is open on them.
+//! Connections are kept open by these; [`super::places`] closes them.
 //!
 //! libp2p-stream would do nearly this, but it remembers every connection there ever was and drops
 //! streams that arrive together.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -14,7 +13,6 @@ use std::time::Duration;
 use libp2p::core::Endpoint;
 use libp2p::core::transport::PortUse;
 use libp2p::core::upgrade::ReadyUpgrade;
-use libp2p::swarm::behaviour::{ConnectionClosed, ConnectionEstablished};
 use libp2p::swarm::handler::{
     ConnectionEvent, DialUpgradeError, FullyNegotiatedInbound, FullyNegotiatedOutbound,
 };
@@ -41,38 +39,18 @@ pub(super) enum StreamEvent {
 /// Opens and takes streams of one protocol.
 pub(super) struct Behaviour {
     protocol: StreamProtocol,
-    /// Peers to which this node's own connections are kept.
-    kept: HashSet<PeerId>,
-    /// Connections that this node dialled.
-    dialled: HashMap<PeerId, Vec<ConnectionId>>,
-    todo: VecDeque<ToSwarm<(PeerId, StreamEvent), Order>>,
+    todo: VecDeque<ToSwarm<(PeerId, StreamEvent), Open>>,
 }
 
 impl Behaviour {
     pub(super) fn new(protocol: StreamProtocol) -> Self {
-        Self { protocol, kept: HashSet::new(), dialled: HashMap::new(), todo: VecDeque::new() }
+        Self { protocol, todo: VecDeque::new() }
     }
 
     /// Opens a stream to a connected peer.
     pub(super) fn open(&mut self, peer: PeerId) {
         let handler = NotifyHandler::Any;
-        self.todo.push_back(ToSwarm::NotifyHandler { peer_id: peer, handler, event: Order::Open });
-    }
-
-    /// Keeps connections to a peer while nothing is going on, those to come included.
-    pub(super) fn keep(&mut self, peer: PeerId) {
-        if self.kept.insert(peer) {
-            for connection in self.dialled.get(&peer).into_iter().flatten() {
-                let handler = NotifyHandler::One(*connection);
-                let event = Order::Keep;
-                self.todo.push_back(ToSwarm::NotifyHandler { peer_id: peer, handler, event });
-            }
-        }
-    }
-
-    /// Undoes [`Self::keep`] for connections to come.
-    pub(super) fn forget(&mut self, peer: &PeerId) {
-        self.kept.remove(peer);
+        self.todo.push_back(ToSwarm::NotifyHandler { peer_id: peer, handler, event: Open });
     }
 }
 
@@ -87,70 +65,46 @@ impl NetworkBehaviour for Behaviour {
         _: &Multiaddr,
         _: &Multiaddr,
     ) -> Result<Handler, ConnectionDenied> {
-        Ok(Handler::new(self.protocol.clone(), true))
+        Ok(Handler::new(self.protocol.clone()))
     }
 
     fn handle_established_outbound_connection(
         &mut self,
         _: ConnectionId,
-        peer: PeerId,
+        _: PeerId,
         _: &Multiaddr,
         _: Endpoint,
         _: PortUse,
     ) -> Result<Handler, ConnectionDenied> {
-        Ok(Handler::new(self.protocol.clone(), self.kept.contains(&peer)))
+        Ok(Handler::new(self.protocol.clone()))
     }
 
-    fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
-        match event {
-            FromSwarm::ConnectionEstablished(ConnectionEstablished {
-                peer_id,
-                connection_id,
-                endpoint,
-                ..
-            }) if endpoint.is_dialer() => {
-                self.dialled.entry(peer_id).or_default().push(connection_id);
-            }
-            FromSwarm::ConnectionClosed(ConnectionClosed { peer_id, connection_id, .. }) => {
-                if let Some(connections) = self.dialled.get_mut(&peer_id) {
-                    connections.retain(|id| *id != connection_id);
-                    if connections.is_empty() {
-                        self.dialled.remove(&peer_id);
-                    }
-                }
-            }
-            _ => {}
-        }
-    }
+    fn on_swarm_event(&mut self, _: FromSwarm<'_>) {}
 
     fn on_connection_handler_event(&mut self, peer: PeerId, _: ConnectionId, event: StreamEvent) {
         self.todo.push_back(ToSwarm::GenerateEvent((peer, event)));
     }
 
-    fn poll(&mut self, _: &mut Context<'_>) -> Poll<ToSwarm<Self::ToSwarm, Order>> {
+    fn poll(&mut self, _: &mut Context<'_>) -> Poll<ToSwarm<Self::ToSwarm, Open>> {
         self.todo.pop_front().map_or(Poll::Pending, Poll::Ready)
     }
 }
 
-/// What a connection is told to do.
+/// A connection is told to open a stream.
 #[derive(Debug)]
-pub(super) enum Order {
-    Open,
-    Keep,
-}
+pub(super) struct Open;
 
 /// Streams on one connection.
 pub(super) struct Handler {
     protocol: StreamProtocol,
-    keep: bool,
     /// Streams that are still to be asked for.
     wanted: usize,
     events: VecDeque<StreamEvent>,
 }
 
 impl Handler {
-    fn new(protocol: StreamProtocol, keep: bool) -> Self {
-        Self { protocol, keep, wanted: 0, events: VecDeque::new() }
+    fn new(protocol: StreamProtocol) -> Self {
+        Self { protocol, wanted: 0, events: VecDeque::new() }
     }
 
     fn substream(&self) -> SubstreamProtocol<ReadyUpgrade<StreamProtocol>> {
@@ -159,7 +113,7 @@ impl Handler {
 }
 
 impl ConnectionHandler for Handler {
-    type FromBehaviour = Order;
+    type FromBehaviour = Open;
     type ToBehaviour = StreamEvent;
     type InboundProtocol = ReadyUpgrade<StreamProtocol>;
     type OutboundProtocol = ReadyUpgrade<StreamProtocol>;
@@ -171,7 +125,7 @@ impl ConnectionHandler for Handler {
     }
 
     fn connection_keep_alive(&self) -> bool {
-        self.keep
+        true
     }
 
     fn poll(
@@ -189,11 +143,8 @@ impl ConnectionHandler for Handler {
         Poll::Pending
     }
 
-    fn on_behaviour_event(&mut self, order: Order) {
-        match order {
-            Order::Open => self.wanted += 1,
-            Order::Keep => self.keep = true,
-        }
+    fn on_behaviour_event(&mut self, _: Open) {
+        self.wanted += 1;
     }
 
     fn on_connection_event(
