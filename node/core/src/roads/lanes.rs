@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use postroad_proto::ids::{AccountId, Millis};
 
-use super::outbox::{IDLE, LONG_PATIENCE, Outbox, PATIENCE};
+use super::outbox::{IDLE, LONG_PATIENCE, OPENING, Outbox, PATIENCE};
 use crate::changes::MailboxId;
 
 /// The sending device, a user's of this node, and the account it writes to.
@@ -186,7 +186,7 @@ impl Outbox {
     /// When to look again: at the end of a refusal, or of patience.
     pub(crate) fn next_look(&self, steady: Millis) -> Option<Millis> {
         let held = self.lanes.next_end();
-        let opening = self.opening.map(|since| since + PATIENCE);
+        let opening = self.opening.map(|since| since + OPENING);
         // Afterwards it stays for what is put off.
         let idle = self.idle_ends().filter(|end| *end > steady);
         let next = [held, opening, self.patience_ends(), idle].into_iter().flatten().min();

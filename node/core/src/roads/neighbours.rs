@@ -147,6 +147,7 @@ impl Core {
         self.peers.dialling.retain(|_, since| *since + 6 * LOOK > steady);
         let pins: Vec<NodeId> = self.tables.pins.iter().map(|(node, _)| *node).collect();
         for node in pins {
+            self.choose_connected(&node);
             self.dial(node);
         }
         let wanted = self.config.roads.outbound_peers as usize;
@@ -161,17 +162,18 @@ impl Core {
 
     /// Makes neighbours of up to `count` nodes that this one has connected to for other reasons.
     fn keep_connected(&mut self, count: usize) {
-        let others = self.peers.connected.iter_mut().filter(|(_, p)| p.outbound && !p.chosen);
-        let kept: Vec<NodeId> = others
-            .take(count)
-            .map(|(node, peer)| {
-                peer.chosen = true;
-                *node
-            })
-            .collect();
-        for node in kept {
-            let addresses = self.addresses(&node);
-            self.command(Command::Connect { node, addresses });
+        let others = self.peers.connected.iter().filter(|(_, p)| p.outbound && !p.chosen);
+        for node in others.take(count).map(|(node, _)| *node).collect::<Vec<NodeId>>() {
+            self.choose_connected(&node);
+        }
+    }
+
+    /// Makes a neighbour of a node that this one has connected to, if it has.
+    fn choose_connected(&mut self, node: &NodeId) {
+        if let Some(peer) = self.peers.connected.get_mut(node).filter(|p| p.outbound && !p.chosen) {
+            peer.chosen = true;
+            let addresses = self.addresses(node);
+            self.command(Command::Connect { node: *node, addresses });
         }
     }
 

@@ -30,6 +30,8 @@ use crate::timers::Timer;
 /// How long an answer on a stream may take, while nothing else comes and at most.
 pub(super) const PATIENCE: Millis = 30_000;
 pub(super) const LONG_PATIENCE: Millis = 120_000;
+/// After so long a stream that was asked for is asked for again.
+pub(super) const OPENING: Millis = 180_000;
 /// A stream on which nothing was handed over for so long is closed.
 pub(super) const IDLE: Millis = 20_000;
 /// Those who show a node its own receipt spread over so long per known node, and at most.
@@ -237,7 +239,7 @@ impl Core {
         }
         let addresses = self.addresses(&node);
         self.outbox_mut(node).opening = Some(steady);
-        self.timers.set_by(Timer::Outbox(node), self.steady + PATIENCE);
+        self.timers.set_by(Timer::Outbox(node), self.steady + OPENING);
         self.command(Command::OpenLink { node, addresses });
     }
 
@@ -394,9 +396,9 @@ impl Core {
     pub(crate) fn look_after_outbox(&mut self, now: Millis, node: NodeId) {
         let steady = self.steady;
         let outbox = self.outbox_mut(node);
-        if outbox.opening.is_some_and(|since| since + PATIENCE <= steady) {
+        // Connections wait for a place, which is nobody's failure; but a command may be lost.
+        if outbox.opening.is_some_and(|since| since + OPENING <= steady) {
             outbox.opening = None;
-            self.put_off(now, node, "no answer in time".into());
         }
         let outbox = self.outbox_mut(node);
         if outbox.patience_ends().is_some_and(|end| end <= steady) {
