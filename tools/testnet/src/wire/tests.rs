@@ -11,17 +11,12 @@ use super::{
     Latency, Rules, control,
     serve::{bind, local, serve},
 };
-use crate::{
-    process::Process,
-    state::{Node, Testnet},
-};
+use crate::{process::Process, state::Testnet};
 
 /// Two nodes: this process is n1, and listens for n2, which has no process.
 fn two_nodes(dir: &Path) -> Testnet {
-    let mut net = Testnet::create(dir, "testnet", false).unwrap();
-    let process = Some(Process::of(std::process::id()).unwrap());
-    net.nodes.push(Node { name: "n1".into(), process, ..Node::default() });
-    net.nodes.push(Node { name: "n2".into(), ..Node::default() });
+    let mut net = Testnet::create(dir, "testnet", false, &["n1", "n2"], &[]).unwrap();
+    net.nodes[0].process = Some(Process::of(std::process::id()).unwrap());
     net.save().unwrap();
     let started = Testnet::load(Some(dir)).unwrap();
     std::thread::spawn(|| {
