@@ -186,11 +186,11 @@ fn wrong_clocks_and_keys_used_twice_are_told() {
     assert!(world.roads(LATER).1.contains("this node's clock"));
     world.record(7, "beta.example", 1, -1);
     assert!(world.roads(LATER).1.contains("beta.example signed different records"));
-    let told = events::look(&world.core, 0);
+    let told = events::look(&world.core, 0, 1);
     let kinds: Vec<&str> = told.events.iter().map(|event| event.kind).collect();
     assert_eq!(kinds, ["new-node", "peer-up", "future-record", "future-record", "equivocates"]);
     assert!(told.events[1].text.contains("beta.example at /ip4/127.0.0.1/tcp/9"));
-    assert!(events::look(&world.core, 5).events.is_empty());
+    assert!(events::look(&world.core, 5, 1).events.is_empty());
 }
 
 #[test]

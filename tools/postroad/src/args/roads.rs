@@ -78,9 +78,10 @@ pub struct MapArgs {
 /// Arguments of `events`.
 #[derive(Args, Debug)]
 #[command(after_help = "Events are kept in memory, the last thousand, and numbered from 1 at \
-    each start of the node. With --json each is one line.")]
+    each start of the node. With --json each is one line. While it is followed, a node that ends is \
+    awaited; standard error says so.")]
 pub struct EventsArgs {
-    /// Go on with what happens next, until interrupted
+    /// Go on with what happens next, until interrupted; over restarts of the node as well
     #[arg(short, long)]
     pub follow: bool,
     /// Only events with a higher number than this
