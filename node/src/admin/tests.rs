@@ -3,11 +3,12 @@
 use postroad_core::changes::Recovered;
 use postroad_core::roads::Event;
 use postroad_core::{Config, Core, Input, Keys};
-use postroad_proto::ids::{Hash, NodeId, ParcelId};
-use postroad_proto::link::NodeLink;
+use postroad_proto::ids::{AccountId, Hash, NodeId, ParcelId};
+use postroad_proto::link::{ContactLink, JoinLink, NodeLink};
 use postroad_proto::network::Network;
 use postroad_proto::record::{NodeRecord, RECORD_VERSION};
 use postroad_proto::signed::Signed;
+use postroad_proto::token::InviteCode;
 use postroad_proto::{PROTOCOL_VERSIONS, SigningKey, codec};
 
 use super::condition::Roads;
@@ -111,10 +112,33 @@ fn a_node_is_meant_by_whatever_a_command_prints_of_it() {
         assert_eq!(world.find(text).ok(), Some(Named::Node(beta)), "{text}");
     }
     let handle = "bob@beta.example".to_owned();
-    let elsewhere = Named::Elsewhere { handle: handle.clone(), home: beta };
+    let elsewhere = Named::Elsewhere { handle: Some(handle.clone()), account: None, home: beta };
     assert_eq!(world.find(&handle).ok(), Some(elsewhere));
     let parcel = ParcelId([9; 16]);
     assert_eq!(world.find(&parcel.to_string()).ok(), Some(Named::Parcel(parcel)));
+
+    let join = JoinLink { node: link.clone(), code: Some(InviteCode([1; 16])) }.to_string();
+    assert_eq!(world.find(&join).ok(), Some(Named::Node(beta)));
+    let account = AccountId([5; 32]);
+    let mut contact = ContactLink {
+        account,
+        home: link,
+        backups: Vec::new(),
+        lookup_key: None,
+        code: InviteCode([1; 16]),
+        handle: handle.clone(),
+    };
+    let named = Named::Elsewhere { handle: Some(handle), account: Some(account), home: beta };
+    assert_eq!(world.find(&contact.to_string()).ok(), Some(named));
+    assert_eq!(find_node(&world.core, &contact.to_string(), world.now).ok(), Some(beta));
+    for text in [&join[..join.len() - 2], "postroad:other#AAAA"] {
+        let problem = world.find(text).unwrap_err();
+        assert!(problem.message.contains("link"), "{problem:?}");
+        assert!(find_node(&world.core, text, world.now).is_err());
+    }
+    contact.home.node = world.core.node();
+    let problem = world.find(&contact.to_string()).unwrap_err();
+    assert!(problem.message.contains("not homed here"), "{problem:?}");
 }
 
 #[test]

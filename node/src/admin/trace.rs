@@ -123,9 +123,10 @@ impl Way<'_> {
                 let doubt = self.to_node(&mut trace, node);
                 Ok((trace, doubt))
             }
-            Named::Elsewhere { ref handle, home } => {
-                let mut trace = self.blank(Kind::Handle.word());
-                trace.handle = Some(handle.clone());
+            Named::Elsewhere { handle, account, home } => {
+                let mut trace = self.blank(Kind::of(account.as_ref()).word());
+                trace.handle = handle;
+                trace.account = account.map(|account| account.to_string());
                 let doubt = self.to_node(&mut trace, home);
                 Ok((trace, doubt))
             }
