@@ -46,6 +46,18 @@ impl World {
 
     /// A record arrives. `issued` in seconds from now.
     fn record(&mut self, number: u8, name: &str, seq: u64, issued: i64) -> NodeId {
+        self.record_at(vec![format!("/ip4/127.0.0.1/tcp/{number}")], number, name, seq, issued)
+    }
+
+    /// [`Self::record`] of a node that says it can be reached at these addresses.
+    fn record_at(
+        &mut self,
+        p2p: Vec<String>,
+        number: u8,
+        name: &str,
+        seq: u64,
+        issued: i64,
+    ) -> NodeId {
         let key = SigningKey::from_bytes(&[number; 32]);
         let issued = (self.now / 1000).saturating_add_signed(issued);
         let record = NodeRecord {
@@ -58,7 +70,7 @@ impl World {
             noise: Hash([number; 32]),
             next_noise: None,
             client: Vec::new(),
-            p2p: vec![format!("/ip4/127.0.0.1/tcp/{number}")],
+            p2p,
             relays: Vec::new(),
             name: name.into(),
             region: String::new(),
@@ -231,6 +243,13 @@ fn a_trace_goes_as_far_as_is_known() {
     world.connect(beta);
     let (found, doubt) = trace(&world, "beta.example").unwrap();
     assert!(found.reachable && doubt.is_none(), "{}", found.reason);
+    let unreachable = world.record_at(Vec::new(), 8, "gamma.example", 1, 0);
+    let (found, doubt) = trace(&world, &unreachable.to_string()).unwrap();
+    assert!(found.reason.contains("names no address that this node can use"), "{}", found.reason);
+    assert!(!found.reachable && doubt.is_none(), "there is nowhere to ask");
+    world.connect(unreachable);
+    let (found, _) = trace(&world, "gamma.example").unwrap();
+    assert!(found.reachable, "a connection is a way: {}", found.reason);
     let gone = trace(&world, &ParcelId([9; 16]).to_string()).err().unwrap();
     assert_eq!(gone.code, "NOT_FOUND");
 }
