@@ -248,7 +248,8 @@ impl Node {
         Ok(serde_json::from_slice(&output.stdout).unwrap_or(Value::Null))
     }
 
-    fn command(&self, args: &[&str]) -> Command {
+    /// `postroad --json` against it, not run yet.
+    pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(program("postroad"));
         command.arg("--json").args(args);
         command.env("POSTROAD_ADMIN", self.admin());
