@@ -47,8 +47,7 @@ impl Node {
     /// When the directory cannot be made.
     pub fn prepare(dir: &Path, config: &str) -> Self {
         fs::create_dir_all(dir).unwrap();
-        fs::write(dir.join("posthoused.toml"), config).unwrap();
-        Self {
+        let mut node = Self {
             dir: dir.to_owned(),
             _temporary: None,
             program: program("posthoused"),
@@ -57,7 +56,9 @@ impl Node {
             p2p: "127.0.0.1:0".into(),
             process: None,
             ready: Value::Null,
-        }
+        };
+        node.set_config(config);
+        node
     }
 
     /// Another program in place of posthoused, from the next start on.
@@ -73,6 +74,14 @@ impl Node {
     /// Flags for it, from the next start on, in place of those set before.
     pub fn set_flags(&mut self, flags: &[&str]) {
         self.flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
+    }
+
+    /// Another configuration (TOML), from the next start on.
+    ///
+    /// # Panics
+    /// When it cannot be written.
+    pub fn set_config(&mut self, config: &str) {
+        fs::write(self.dir.join("posthoused.toml"), config).unwrap();
     }
 
     /// Starts it (again): on its data and, if it ran before, its addresses.
@@ -239,7 +248,8 @@ impl Node {
         Ok(serde_json::from_slice(&output.stdout).unwrap_or(Value::Null))
     }
 
-    fn command(&self, args: &[&str]) -> Command {
+    /// `postroad --json` against it, not run yet.
+    pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(program("postroad"));
         command.arg("--json").args(args);
         command.env("POSTROAD_ADMIN", self.admin());

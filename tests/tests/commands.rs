@@ -220,6 +220,15 @@ fn the_testnet_does_what_it_says() {
     assert!(nodes.to_string().contains(&name), "{nodes}");
     let new = nodes[0]["pid"].as_u64().unwrap();
     assert_ne!(new, old);
+    // The wire comes back, too, while the nodes have their ports.
+    let state = std::fs::read_to_string(folder.path().join("net/testnet.json")).unwrap();
+    let state: Value = serde_json::from_str(&state).unwrap();
+    let wire = rustix::process::Pid::from_raw(state["wire"]["pid"].as_i64().unwrap() as i32);
+    rustix::process::kill_process(wire.unwrap(), rustix::process::Signal::KILL).unwrap();
+    wait_for("the wire to end", || {
+        std::fs::read_link(format!("/proc/{}/exe", state["wire"]["pid"])).is_err().then_some(())
+    });
+    run(&["heal"]);
     // A process that ended has no program any more, even while nobody has asked how it ended.
     let runs = |pid: u64| std::fs::read_link(format!("/proc/{pid}/exe")).is_ok();
     assert!(runs(new) && !runs(old));

@@ -14,7 +14,7 @@ use postroad_proto::receipt::{ReceiptKind, split};
 use postroad_proto::record::CRITICAL_FLAGS;
 use postroad_proto::token::DeliveryToken;
 use postroad_tests::network::NETWORK;
-use postroad_tests::peer::{Mail, frame_bytes, node_link, open_frame, raw_frame};
+use postroad_tests::peer::{Mail, frame_bytes, node_link, open_frame, raw_frame, with_unknown_key};
 use postroad_tests::raw::{account_of, envelope, give_token, member};
 use postroad_tests::{Network, Node, Peer, Person, wait_for};
 use rand_chacha::ChaCha8Rng;
@@ -40,18 +40,6 @@ fn bob(node: &Node, key: u8) -> (tokio::runtime::Runtime, Connection) {
 fn mail_for(node: &Node, key: u8, body: &[u8]) -> Envelope {
     let body = [body, &[7; 256]].concat();
     envelope(node_link(node).node, account_of(key), TOKEN, &body[..256])
-}
-
-/// The bytes of a frame whose body, a map, has one key more than this version knows.
-fn with_unknown_key(frame: impl Into<Frame>) -> Vec<u8> {
-    let frame = frame.into();
-    let bytes = frame_bytes(&frame);
-    let mut body = bytes[5..].to_vec();
-    assert!((0xa0..0xb7).contains(&body[0]), "a map of few keys");
-    body[0] += 1;
-    // Key 99, value "new".
-    body.extend_from_slice(&[0x18, 0x63, 0x63, b'n', b'e', b'w']);
-    raw_frame(frame.kind(), &body).to_vec()
 }
 
 #[test]

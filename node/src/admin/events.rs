@@ -24,6 +24,8 @@ pub(super) struct Events {
     /// The number of the newest there is: below what was asked after when the node has started
     /// anew.
     last: u64,
+    /// Which run of the node has numbered them.
+    run: u64,
 }
 
 #[derive(Serialize)]
@@ -42,7 +44,8 @@ pub(super) async fn events(State(admin): Ctx, RawQuery(query): RawQuery) -> Repl
     let wait = Duration::from_secs(number(&query, "wait")?).min(MAX_WAIT);
     let end = Instant::now() + wait;
     loop {
-        let found = admin.engine.look(move |core, _| look(core, after)).await?;
+        let run = admin.started;
+        let found = admin.engine.look(move |core, _| look(core, after, run)).await?;
         let is_over = !found.events.is_empty() || found.last < after || Instant::now() >= end;
         if is_over {
             return Ok(Json(found));
@@ -58,10 +61,10 @@ pub(super) fn number(query: &str, name: &str) -> Result<u64, Problem> {
     })
 }
 
-pub(super) fn look(core: &Core, after: u64) -> Events {
+pub(super) fn look(core: &Core, after: u64, run: u64) -> Events {
     let (happenings, last) = core.events(after);
     let events = happenings.into_iter().map(|happening| event(core, happening));
-    Events { events: events.collect(), last }
+    Events { events: events.collect(), last, run }
 }
 
 fn event(core: &Core, happening: Happening) -> Event {

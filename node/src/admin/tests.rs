@@ -3,11 +3,12 @@
 use postroad_core::changes::Recovered;
 use postroad_core::roads::Event;
 use postroad_core::{Config, Core, Input, Keys};
-use postroad_proto::ids::{Hash, NodeId, ParcelId};
-use postroad_proto::link::NodeLink;
+use postroad_proto::ids::{AccountId, Hash, NodeId, ParcelId};
+use postroad_proto::link::{ContactLink, JoinLink, NodeLink};
 use postroad_proto::network::Network;
 use postroad_proto::record::{NodeRecord, RECORD_VERSION};
 use postroad_proto::signed::Signed;
+use postroad_proto::token::InviteCode;
 use postroad_proto::{PROTOCOL_VERSIONS, SigningKey, codec};
 
 use super::condition::Roads;
@@ -45,6 +46,18 @@ impl World {
 
     /// A record arrives. `issued` in seconds from now.
     fn record(&mut self, number: u8, name: &str, seq: u64, issued: i64) -> NodeId {
+        self.record_at(vec![format!("/ip4/127.0.0.1/tcp/{number}")], number, name, seq, issued)
+    }
+
+    /// [`Self::record`] of a node that says it can be reached at these addresses.
+    fn record_at(
+        &mut self,
+        p2p: Vec<String>,
+        number: u8,
+        name: &str,
+        seq: u64,
+        issued: i64,
+    ) -> NodeId {
         let key = SigningKey::from_bytes(&[number; 32]);
         let issued = (self.now / 1000).saturating_add_signed(issued);
         let record = NodeRecord {
@@ -57,7 +70,7 @@ impl World {
             noise: Hash([number; 32]),
             next_noise: None,
             client: Vec::new(),
-            p2p: vec![format!("/ip4/127.0.0.1/tcp/{number}")],
+            p2p,
             relays: Vec::new(),
             name: name.into(),
             region: String::new(),
@@ -111,10 +124,33 @@ fn a_node_is_meant_by_whatever_a_command_prints_of_it() {
         assert_eq!(world.find(text).ok(), Some(Named::Node(beta)), "{text}");
     }
     let handle = "bob@beta.example".to_owned();
-    let elsewhere = Named::Elsewhere { handle: handle.clone(), home: beta };
+    let elsewhere = Named::Elsewhere { handle: Some(handle.clone()), account: None, home: beta };
     assert_eq!(world.find(&handle).ok(), Some(elsewhere));
     let parcel = ParcelId([9; 16]);
     assert_eq!(world.find(&parcel.to_string()).ok(), Some(Named::Parcel(parcel)));
+
+    let join = JoinLink { node: link.clone(), code: Some(InviteCode([1; 16])) }.to_string();
+    assert_eq!(world.find(&join).ok(), Some(Named::Node(beta)));
+    let account = AccountId([5; 32]);
+    let mut contact = ContactLink {
+        account,
+        home: link,
+        backups: Vec::new(),
+        lookup_key: None,
+        code: InviteCode([1; 16]),
+        handle: handle.clone(),
+    };
+    let named = Named::Elsewhere { handle: Some(handle), account: Some(account), home: beta };
+    assert_eq!(world.find(&contact.to_string()).ok(), Some(named));
+    assert_eq!(find_node(&world.core, &contact.to_string(), world.now).ok(), Some(beta));
+    for text in [&join[..join.len() - 2], "postroad:other#AAAA"] {
+        let problem = world.find(text).unwrap_err();
+        assert!(problem.message.contains("link"), "{problem:?}");
+        assert!(find_node(&world.core, text, world.now).is_err());
+    }
+    contact.home.node = world.core.node();
+    let problem = world.find(&contact.to_string()).unwrap_err();
+    assert!(problem.message.contains("not homed here"), "{problem:?}");
 }
 
 #[test]
@@ -186,11 +222,11 @@ fn wrong_clocks_and_keys_used_twice_are_told() {
     assert!(world.roads(LATER).1.contains("this node's clock"));
     world.record(7, "beta.example", 1, -1);
     assert!(world.roads(LATER).1.contains("beta.example signed different records"));
-    let told = events::look(&world.core, 0);
+    let told = events::look(&world.core, 0, 1);
     let kinds: Vec<&str> = told.events.iter().map(|event| event.kind).collect();
     assert_eq!(kinds, ["new-node", "peer-up", "future-record", "future-record", "equivocates"]);
     assert!(told.events[1].text.contains("beta.example at /ip4/127.0.0.1/tcp/9"));
-    assert!(events::look(&world.core, 5).events.is_empty());
+    assert!(events::look(&world.core, 5, 1).events.is_empty());
 }
 
 #[test]
@@ -207,6 +243,13 @@ fn a_trace_goes_as_far_as_is_known() {
     world.connect(beta);
     let (found, doubt) = trace(&world, "beta.example").unwrap();
     assert!(found.reachable && doubt.is_none(), "{}", found.reason);
+    let unreachable = world.record_at(Vec::new(), 8, "gamma.example", 1, 0);
+    let (found, doubt) = trace(&world, &unreachable.to_string()).unwrap();
+    assert!(found.reason.contains("names no address that this node can use"), "{}", found.reason);
+    assert!(!found.reachable && doubt.is_none(), "there is nowhere to ask");
+    world.connect(unreachable);
+    let (found, _) = trace(&world, "gamma.example").unwrap();
+    assert!(found.reachable, "a connection is a way: {}", found.reason);
     let gone = trace(&world, &ParcelId([9; 16]).to_string()).err().unwrap();
     assert_eq!(gone.code, "NOT_FOUND");
 }

@@ -123,9 +123,10 @@ impl Way<'_> {
                 let doubt = self.to_node(&mut trace, node);
                 Ok((trace, doubt))
             }
-            Named::Elsewhere { ref handle, home } => {
-                let mut trace = self.blank(Kind::Handle.word());
-                trace.handle = Some(handle.clone());
+            Named::Elsewhere { handle, account, home } => {
+                let mut trace = self.blank(Kind::of(account.as_ref()).word());
+                trace.handle = handle;
+                trace.account = account.map(|account| account.to_string());
                 let doubt = self.to_node(&mut trace, home);
                 Ok((trace, doubt))
             }
@@ -176,11 +177,15 @@ impl Way<'_> {
         let is_over = route.as_ref().is_some_and(|route: &RouteView| !route.current);
         (trace.reachable, trace.reason) = match &peer {
             Some(_) => (true, format!("{name} is connected")),
-            None if addresses.is_empty() => {
+            None if addresses.is_empty() && route.is_none() => {
                 (false, format!("no address of {name} is known: its record has not come here yet"))
             }
             None if is_over => {
                 (false, format!("{name} has not been heard of for long: its record is over"))
+            }
+            None if addresses.is_empty() => {
+                let why = "its record names no address that this node can use";
+                (false, format!("{name} is not connected, and has to connect itself: {why}"))
             }
             None => (false, format!("{name} is not connected")),
         };

@@ -64,10 +64,10 @@ fn describe(core: &Core, named: Named, now: Millis) -> Result<Found, Problem> {
     match named {
         Named::Node(node) => Ok(Found::Node(Box::new(of_node(core, node, now)))),
         Named::Account(account, kind) => of_account(core, &account, kind),
-        Named::Elsewhere { handle, home } => Ok(Found::Person(Box::new(PersonFound {
-            kind: Kind::Handle.word(),
-            account: None,
-            handle: Some(handle),
+        Named::Elsewhere { handle, account, home } => Ok(Found::Person(Box::new(PersonFound {
+            kind: Kind::of(account.as_ref()).word(),
+            account: account.map(|account| account.to_string()),
+            handle,
             home: home.to_string(),
             home_name: core.node_name(&home),
             backups: Vec::new(),

@@ -206,7 +206,7 @@ pub(super) async fn answer(mut streams: IncomingStreams, answers: Arc<Mutex<Answ
                 let Some(node) = node_of(&peer) else { return };
                 let answer = (answers.lock().unwrap())(node, frame);
                 if let Some(answer) = answer {
-                    let _ = stream.write_all(&frame_bytes(&answer)).await;
+                    let _ = stream.write_all(&answer).await;
                     let _ = stream.close().await;
                 }
                 return;

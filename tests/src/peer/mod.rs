@@ -31,8 +31,8 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// Gossip and streams that may wait until the test looks at them.
 const QUEUE: usize = 1024;
 
-/// What the peer answers to a question; `None` closes the stream without an answer.
-pub type Answerer = Box<dyn FnMut(NodeId, Frame) -> Option<Frame> + Send>;
+/// What bytes the peer answers to a question; `None` closes the stream without an answer.
+pub type Answerer = Box<dyn FnMut(NodeId, Frame) -> Option<Bytes> + Send>;
 
 /// A hostile node, with a thread of its own.
 pub struct Peer {
@@ -227,7 +227,7 @@ impl Peer {
     /// When an earlier answerer panicked.
     pub fn answer_with(
         &self,
-        answerer: impl FnMut(NodeId, Frame) -> Option<Frame> + Send + 'static,
+        answerer: impl FnMut(NodeId, Frame) -> Option<Bytes> + Send + 'static,
     ) {
         *self.answers.lock().unwrap() = Box::new(answerer);
     }
@@ -277,6 +277,28 @@ fn peer_of(node: &Node) -> PeerId {
 
 fn protocol(network: &Network, name: &str) -> StreamProtocol {
     StreamProtocol::try_from_owned(format!("/postroad/{network}/{name}/1")).unwrap()
+}
+
+/// A frame whose body, a map, has one key more than this version knows.
+///
+/// # Panics
+/// When it is none.
+pub fn with_unknown_key(frame: impl Into<Frame>) -> Bytes {
+    let frame = frame.into();
+    raw_frame(frame.kind(), &unknown_key_in(&frame_bytes(&frame)[5..]))
+}
+
+/// The CBOR of a map with one key more than this version knows.
+///
+/// # Panics
+/// When it is no map, or one of very many keys.
+pub fn unknown_key_in(map: &[u8]) -> Vec<u8> {
+    let mut map = map.to_vec();
+    assert!((0xa0..0xb7).contains(&map[0]), "a map of few keys");
+    map[0] += 1;
+    // Key 99, value "new".
+    map.extend_from_slice(&[0x18, 0x63, 0x63, b'n', b'e', b'w']);
+    map
 }
 
 /// A frame of any kind and body, as it is between nodes.

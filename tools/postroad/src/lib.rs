@@ -42,7 +42,7 @@ pub fn run(program: Postroad) -> Result<(), CliError> {
         Command::Ping(args) => ping::run(&admin()?, args, printer),
         Command::Whois(args) => whois::run(&admin()?, args, printer),
         Command::Map(args) => map::run(&admin()?, args, printer),
-        Command::Events(args) => events::run(&admin()?, args, printer),
+        Command::Events(args) => events::run(&program.target, args, printer),
         Command::Invite { command } => invite::run(&admin()?, command, printer),
         Command::User { command } => people::run(&admin()?, command, printer),
         Command::Shutdown(args) => control::shutdown(&admin()?, args, printer),

@@ -160,15 +160,48 @@ fn events_are_lines_and_following_goes_on_after_the_last() {
     assert_eq!(ids, [4, 5]);
     assert_eq!(node.heard().request, "GET /v1/events?after=3&wait=0 HTTP/1.1");
 
-    // The node starts anew while it is followed, then goes away.
-    let again = json!({"events": [event(1)], "last": 1});
-    let node = StandIn::json(&[(200, first), (200, none(0)), (200, again)]);
-    let shown = node.run(&["events", "--follow"]);
-    assert_eq!(shown.status.code(), Some(3));
-    assert_eq!(text(&shown.stdout).lines().count(), 3);
-    let asked: Vec<String> = (0..3).map(|_| node.heard().request).collect();
-    assert!(asked[0].contains("after=0&wait=25"), "{asked:?}");
-    assert!(asked[1].contains("after=5&") && asked[2].contains("after=0&"), "{asked:?}");
+    // Whoever was never there is not awaited.
+    let nobody = StandIn::json(&[]).run(&["--json", "events", "--follow"]);
+    assert_eq!(error_line(&nobody)["exit"], 3);
+}
+
+#[test]
+fn following_outlives_a_node_and_misses_nothing_of_its_next_run() {
+    let events = |run: u64, ids: &[u64]| {
+        let event = |id: &u64| {
+            json!({"id": id, "at": "2026-01-02T03:04:05.000Z", "kind": "peer-up",
+            "node": "n2", "text": "beta is connected"})
+        };
+        let events: Vec<Value> = ids.iter().map(event).collect();
+        (200, json!({"events": events, "last": ids.last().unwrap_or(&2), "run": run}))
+    };
+    let denied = (401, json!({"message": "the token is wrong", "hint": "see admin.token"}));
+    // The new run has more events already than were seen of the old one.
+    let node = StandIn::json(&[
+        events(7, &[1, 2]),
+        (503, json!({"message": "the node is stopping", "hint": "wait"})),
+        denied.clone(),
+        events(8, &[3]),
+        events(8, &[1, 2, 3]),
+        denied.clone(),
+        denied,
+    ]);
+    let shown = node.run(&["--json", "events", "--follow"]);
+    let ids: Vec<Value> = text(&shown.stdout)
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap()["id"].clone())
+        .collect();
+    assert_eq!(ids, [1, 2, 1, 2, 3]);
+    let asked: Vec<String> = (0..7).map(|_| node.heard().request).collect();
+    let after: Vec<&str> =
+        asked.iter().map(|asked| &asked["GET /v1/events?".len()..asked.len() - 9]).collect();
+    let [waits, again] = [|n| format!("after={n}&wait=25"), |n| format!("after={n}&wait=0")];
+    let expected = [waits(0), waits(2), again(2), again(2), waits(0), waits(3), again(3)];
+    assert_eq!(after, expected);
+    let told = text(&shown.stderr);
+    assert!(told.contains("the node is stopping; it is asked again"), "{told}");
+    assert!(told.contains("started anew"), "{told}");
+    assert_eq!(shown.status.code(), Some(6), "a token that stays wrong ends it: {told}");
 }
 
 #[test]

@@ -85,15 +85,12 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (name, other) = (unique_name(), unique_name());
         assert_ne!(name, other);
-        let mut net = Testnet::create(dir.path(), &name, false).unwrap();
+        let mut net = Testnet::create(dir.path(), &name, false, &["n1", "n2"], &[]).unwrap();
         let link = "postroad:node#x";
         let ready = format!(
             r#"{{"node":"a","name":"n1","network":"{name}","client":[],"admin":"127.0.0.1:1",
                 "admin_token_file":"/t","link":"{link}"}}"#
         );
-        for name in ["n1", "n2"] {
-            net.nodes.push(Node { name: name.into(), ..Node::default() });
-        }
         net.nodes[0].ready = serde_json::from_str(&ready).unwrap();
         let text = fs::read_to_string(save(&net, 2).unwrap()).unwrap();
         let read: NetworkDefinition = toml::from_str(&text).unwrap();

@@ -1,9 +1,9 @@
 //! The directory of a network: where it is, that it is private, and who may change it now.
 
 use std::{
-    fs::{self, DirBuilder, File, OpenOptions},
+    fs::{self, DirBuilder, File},
     io,
-    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt},
+    os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
@@ -85,18 +85,15 @@ fn check_private(dir: &Path) -> Result<(), CliError> {
 /// Held while a network is changed; others wait.
 #[derive(Debug)]
 pub(crate) struct Lock {
-    _file: File,
+    _dir: File,
 }
 
-/// The lock file's name in the directory.
-pub(crate) const LOCK_FILE: &str = "lock";
-
-/// Waits for the right to change the network in this directory.
+/// Waits for the right to change the network in this directory. The directory itself is locked: a
+/// file for that would be one more in a directory that may be somebody's own.
 pub(crate) fn lock(dir: &Path) -> Result<Lock, CliError> {
-    let path = dir.join(LOCK_FILE);
-    let open = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
-    open.and_then(|file| file.lock().map(|()| Lock { _file: file }))
-        .map_err(|error| failed("cannot lock", &path, &error, "see who may write there"))
+    File::open(dir)
+        .and_then(|dir| dir.lock().map(|()| Lock { _dir: dir }))
+        .map_err(|error| failed("cannot lock", dir, &error, "name one on a local disk with --dir"))
 }
 
 fn failed(what: &str, path: &Path, error: &io::Error, hint: &str) -> CliError {

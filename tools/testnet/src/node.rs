@@ -30,7 +30,7 @@ pub(crate) const KILL_LIMIT: Duration = Duration::from_secs(10);
 const LOG_LINES: usize = 15;
 
 /// Where a node listens when the system may choose.
-const ANY_PORT: &str = "127.0.0.1:0";
+const ANY_PORT: u16 = 0;
 
 /// Starts the node's process, detached, and the wire to it where that does not run. A node that ran
 /// before gets its addresses again.
@@ -41,9 +41,11 @@ pub(crate) fn start(net: &mut Testnet, index: usize, programs: &Programs) -> Res
     make_dir(&dir)?;
     let ready_file = dir.join("ready.json");
     remove_stale(&ready_file)?;
-    let (listen, admin) = match &node.ready {
-        Some(ready) => (ready.client.clone(), ready.admin.clone()),
-        None => (vec![ANY_PORT.to_owned()], ANY_PORT.to_owned()),
+    let local = |port: u16| format!("127.0.0.1:{port}");
+    let (listen, admin) = match (&node.ready, node.ports) {
+        (Some(ready), _) => (ready.client.clone(), ready.admin.clone()),
+        (None, Some(ports)) => (vec![local(ports.client)], local(ports.admin)),
+        (None, None) => (vec![local(ANY_PORT)], local(ANY_PORT)),
     };
     let program = programs.path("posthoused")?;
     let mut command = launch::detached(programs, &program, &net.log_file(&node.name))?;
@@ -55,8 +57,8 @@ pub(crate) fn start(net: &mut Testnet, index: usize, programs: &Programs) -> Res
         command.args(["--listen", address]);
     }
     if let Some(ports) = node.ports {
-        command.args(["--p2p-listen", &format!("127.0.0.1:{}", ports.own)]);
-        command.args(["--p2p-external", &format!("127.0.0.1:{}", ports.announced)]);
+        command.args(["--p2p-listen", &local(ports.own)]);
+        command.args(["--p2p-external", &local(ports.announced)]);
     }
     let child = command.current_dir(&dir).spawn().map_err(|error| {
         let what = format!("cannot start the node {}", node.name);

@@ -16,6 +16,8 @@ use crate::{
 };
 
 const STATE_FILE: &str = "testnet.json";
+/// What it is called until it is whole.
+const NEW_STATE_FILE: &str = "testnet.json.new";
 
 /// A network and its nodes.
 #[derive(Debug, Serialize, Deserialize)]
@@ -83,8 +85,16 @@ pub(crate) struct Ready {
 }
 
 impl Testnet {
-    /// An empty network in a directory that has none yet. The caller holds its lock.
-    pub(crate) fn create(dir: &Path, network: &str, made_dir: bool) -> Result<Self, CliError> {
+    /// A network of nodes that are not started, in a directory that has none yet. The caller holds
+    /// its lock. `extra` is what else will be put there. Nothing is written when any of it is there
+    /// already: it is not ours to write over, and the end of the network would remove it.
+    pub(crate) fn create(
+        dir: &Path,
+        network: &str,
+        made_dir: bool,
+        nodes: &[&str],
+        extra: &[&str],
+    ) -> Result<Self, CliError> {
         if dir.join(STATE_FILE).exists() {
             return Err(CliError::failed(
                 "exists",
@@ -92,12 +102,24 @@ impl Testnet {
                 format!("end it with '{}', or name another directory", command(dir, "down")),
             ));
         }
+        let given = nodes.iter().chain(extra).map(|name| dir.join(name));
+        for path in given.chain(Self::own_files().map(|name| dir.join(name))) {
+            // A link that leads nowhere would be followed as well.
+            if fs::symlink_metadata(&path).is_ok() {
+                return Err(CliError::failed(
+                    "exists",
+                    format!("there is something in {} already", path.display()),
+                    "name an empty directory with --dir",
+                ));
+            }
+        }
+        let node = |name: &&str| Node { name: (*name).to_owned(), ..Node::default() };
         let testnet = Testnet {
             dir: dir.to_owned(),
             network: network.to_owned(),
             made_dir,
-            extra: Vec::new(),
-            nodes: Vec::new(),
+            extra: extra.iter().map(|name| (*name).to_owned()).collect(),
+            nodes: nodes.iter().map(node).collect(),
             wire: None,
             rules: Rules::default(),
         };
@@ -130,7 +152,7 @@ impl Testnet {
 
     /// The network, with the right to change it.
     pub(crate) fn load_locked(given: Option<&Path>) -> Result<(Self, dirs::Lock), CliError> {
-        // A look first: locking would leave a file in a directory without a network.
+        // A look first: there may be no such directory to lock, which has words of its own.
         let dir = Self::load(given)?.dir;
         let lock = dirs::lock(&dir)?;
         Ok((Self::load(given)?, lock))
@@ -139,7 +161,7 @@ impl Testnet {
     /// Writes the state, whole or not at all.
     pub(crate) fn save(&self) -> Result<(), CliError> {
         let path = self.dir.join(STATE_FILE);
-        let new = self.dir.join(format!("{STATE_FILE}.new"));
+        let new = self.dir.join(NEW_STATE_FILE);
         let text = serde_json::to_string_pretty(self).unwrap_or_default();
         fs::write(&new, text).and_then(|()| fs::rename(&new, &path)).map_err(|error| {
             CliError::io(format!("cannot write {}", path.display()), &error, "check the disk")
@@ -149,7 +171,7 @@ impl Testnet {
     /// What lies in the directory beside the nodes' own, the state last: without it nobody finds
     /// the rest.
     pub(crate) fn own_files() -> impl Iterator<Item = &'static str> {
-        let others = [definition::FILE, dirs::LOCK_FILE, STATE_FILE];
+        let others = [definition::FILE, NEW_STATE_FILE, STATE_FILE];
         wire::FILES.into_iter().chain(others)
     }
 
@@ -257,10 +279,9 @@ mod tests {
         let error = Testnet::load(Some(dir.path())).unwrap_err();
         assert_eq!((error.code, error.exit), ("no_network", Exit::NotFound));
         assert!(fs::read_dir(dir.path()).unwrap().next().is_none(), "looking leaves no trace");
-        let mut first = Testnet::create(dir.path(), "testnet", false).unwrap();
-        first.nodes.push(Node { name: "n1".into(), ..Node::default() });
-        first.save().unwrap();
-        assert_eq!(Testnet::create(dir.path(), "testnet", false).unwrap_err().code, "exists");
+        Testnet::create(dir.path(), "testnet", false, &["n1"], &[]).unwrap();
+        let again = Testnet::create(dir.path(), "testnet", false, &["n1"], &[]);
+        assert_eq!(again.unwrap_err().code, "exists");
         let loaded = Testnet::load(Some(dir.path())).unwrap();
         assert_eq!((loaded.dir.as_path(), loaded.find("n1").unwrap()), (dir.path(), 0));
         assert_eq!(loaded.find("n2").unwrap_err().exit, Exit::NotFound);

@@ -99,14 +99,11 @@ fn remove(path: &Path, how: impl Fn(&Path) -> io::Result<()>) -> Result<(), CliE
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::state::Node;
 
     #[test]
     fn only_what_the_network_made_is_removed() {
         let dir = tempfile::tempdir().unwrap();
-        let mut net = Testnet::create(dir.path(), "testnet", false).unwrap();
-        net.nodes.push(Node { name: "n1".into(), ..Node::default() });
-        net.extra.push("people".into());
+        let net = Testnet::create(dir.path(), "testnet", false, &["n1"], &["people"]).unwrap();
         for name in ["n1/data", "people/alice", "mine"] {
             fs::create_dir_all(dir.path().join(name)).unwrap();
         }
@@ -116,7 +113,7 @@ mod tests {
         assert_eq!(left, ["mine"]);
         let made = dir.path().join("made");
         fs::create_dir(&made).unwrap();
-        tear_down(&Testnet::create(&made, "testnet", true).unwrap()).unwrap();
+        tear_down(&Testnet::create(&made, "testnet", true, &[], &[]).unwrap()).unwrap();
         assert!(!made.exists());
     }
 }

@@ -172,6 +172,33 @@ fn a_node_that_does_not_start_is_explained_and_nothing_is_left() {
 }
 
 #[test]
+fn what_was_there_before_is_neither_written_over_nor_removed() {
+    let place = Place::new();
+    fs::create_dir(place.net()).unwrap();
+    for name in ["people", "n2", "network.toml", "wire.log", "wire.sock", "testnet.json.new"] {
+        let mine = place.net().join(name);
+        fs::write(&mine, "mine").unwrap();
+        let verbs = if name == "people" { &["demo"][..] } else { &["up --nodes 2", "demo"] };
+        for verb in verbs {
+            let error = place.fails(&verb.split(' ').collect::<Vec<_>>());
+            assert_eq!(error["code"], "exists", "{verb}: {error}");
+            assert!(error["message"].as_str().unwrap().contains(mine.to_str().unwrap()), "{error}");
+        }
+        assert_eq!(fs::read_to_string(&mine).unwrap(), "mine");
+        assert_eq!(fs::read_dir(place.net()).unwrap().count(), 1, "nothing else was left");
+        fs::remove_file(mine).unwrap();
+    }
+    // Beside what is not in the way a network lives, and leaves it alone.
+    place.answer_for_the_nodes();
+    fs::write(place.net().join("lock"), "mine").unwrap();
+    symlink("/nowhere", place.net().join("n3")).unwrap();
+    place.json(&["up", "--nodes", "2"]);
+    place.json(&["down"]);
+    assert_eq!(fs::read_to_string(place.net().join("lock")).unwrap(), "mine");
+    assert_eq!(place.fails(&["up", "--nodes", "3"])["code"], "exists", "a link is something, too");
+}
+
+#[test]
 fn a_node_that_does_not_end_is_ended() {
     let place = Place::new();
     place.make("stubborn");

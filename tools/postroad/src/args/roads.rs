@@ -17,7 +17,7 @@ pub enum PeerCommand {
     },
     /// Undo `peer add`; the two may stay connected as any two nodes of a network
     Rm {
-        /// Its id, the beginning of its id, its name, or its link
+        /// Its id, the beginning of its id, its name, or a link that leads to it
         node: String,
     },
 }
@@ -27,7 +27,7 @@ pub enum PeerCommand {
 #[command(after_help = "Each line says how the node was reached: direct is a connection of \
     this node's own. Exit code 3 if nothing was answered, 7 if only some was.")]
 pub struct PingArgs {
-    /// Its id, the beginning of its id, its name, or its link
+    /// Its id, the beginning of its id, its name, or a link that leads to it
     pub node: String,
     /// How often; 0 until interrupted
     #[arg(short, long, value_name = "N", default_value_t = 1)]
@@ -40,7 +40,7 @@ pub struct PingArgs {
 /// Arguments of `whois`.
 #[derive(Args, Debug)]
 pub struct WhoisArgs {
-    /// The id or name of a node, the id of an account, a handle, or handle@node
+    /// The id or name of a node, the id of an account, a handle, handle@node, or a link
     pub target: String,
 }
 
@@ -49,7 +49,7 @@ pub struct WhoisArgs {
 #[command(after_help = "A message goes by the id of its parcel here: what is inside, its message \
     id too, only its sender and its recipient know. `pouch --json why MESSAGE` names the parcel.")]
 pub struct TraceArgs {
-    /// A handle such as alice@example.org, the id of an account, a node, or the id of a parcel
+    /// A handle such as alice@example.org, the id of an account, a node, a link, or the id of a parcel
     pub target: String,
 }
 
@@ -78,9 +78,10 @@ pub struct MapArgs {
 /// Arguments of `events`.
 #[derive(Args, Debug)]
 #[command(after_help = "Events are kept in memory, the last thousand, and numbered from 1 at \
-    each start of the node. With --json each is one line.")]
+    each start of the node. With --json each is one line. While it is followed, a node that ends is \
+    awaited; standard error says so.")]
 pub struct EventsArgs {
-    /// Go on with what happens next, until interrupted
+    /// Go on with what happens next, until interrupted; over restarts of the node as well
     #[arg(short, long)]
     pub follow: bool,
     /// Only events with a higher number than this

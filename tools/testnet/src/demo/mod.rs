@@ -45,11 +45,12 @@ pub(crate) fn run(dir: Option<&Path>, args: &DemoArgs, printer: &Printer) -> Res
     };
     let mut narrator = Narrator::new(printer);
     narrator.step("Three nodes start, with directories and ports of their own, and meet.")?;
-    let mut net = bring_up(&dir, &NODES, printer).map_err(|error| match error.exit {
+    let mut net = bring_up(&dir, &NODES, &[PEOPLE], printer).map_err(|error| match error.exit {
         Exit::Interrupted => error,
         _ => CliError { exit: Exit::Failed, ..error },
     })?;
-    let result = prepare(&mut net).and_then(|()| story::tell(&mut net, &programs, &mut narrator));
+    let people = dirs::make(&net.dir.join(PEOPLE));
+    let result = people.and_then(|_| story::tell(&mut net, &programs, &mut narrator));
     match result {
         Ok(outcome) => end_well(net, args, &programs, narrator, &outcome),
         Err(error) => Err(end_badly(&net, &narrator, error)),
@@ -78,12 +79,6 @@ fn until<T>(
             Err(_) => std::thread::sleep(POLL),
         }
     }
-}
-
-fn prepare(net: &mut Testnet) -> Result<(), CliError> {
-    net.extra.push(PEOPLE.to_owned());
-    net.save()?;
-    dirs::make(&net.dir.join(PEOPLE)).map(drop)
 }
 
 fn end_well(

@@ -69,7 +69,7 @@ impl Row for NodeRow {
 pub(crate) fn run(dir: Option<&Path>, args: &UpArgs, printer: &Printer) -> Result<(), CliError> {
     interrupt::watch()?;
     let dir = dirs::resolve(dir)?;
-    let net = bring_up(&dir, args, printer)?;
+    let net = bring_up(&dir, args, &[], printer)?;
     let rows: Vec<NodeRow> = net.nodes.iter().map(NodeRow::of).collect();
     if printer.is_json() {
         let report = json!({ "dir": net.dir, "network": net.network, "nodes": rows });
@@ -86,18 +86,24 @@ pub(crate) fn run(dir: Option<&Path>, args: &UpArgs, printer: &Printer) -> Resul
 }
 
 /// A network of ready nodes that see each other; when one fails, all are ended and nothing is left.
-pub(crate) fn bring_up(dir: &Path, args: &UpArgs, printer: &Printer) -> Result<Testnet, CliError> {
+/// `extra` names what the caller will put beside the nodes and what goes with them.
+pub(crate) fn bring_up(
+    dir: &Path,
+    args: &UpArgs,
+    extra: &[&str],
+    printer: &Printer,
+) -> Result<Testnet, CliError> {
     let programs = Programs::find()?;
     programs.path("posthoused")?;
     let made = dirs::make(dir)?;
     let _lock = dirs::lock(dir)?;
     // The default directory is nobody's but ours, whoever made it when.
     let made = made || *dir == dirs::default_dir();
-    let mut net = Testnet::create(dir, &definition::unique_name(), made)?;
+    let names: Vec<String> = (1..=args.nodes).map(|number| format!("n{number}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let mut net = Testnet::create(dir, &definition::unique_name(), made, &names, extra)?;
     net.rules = Rules { link: args.link, seed: args.seed, ..Rules::default() };
-    let started = name_nodes(&mut net, args.nodes)
-        .and_then(|()| start_all(&mut net, &programs, printer))
-        .and_then(|()| meet::wait(&net, printer));
+    let started = start_all(&mut net, &programs, printer).and_then(|()| meet::wait(&net, printer));
     match started {
         Ok(()) => Ok(net),
         Err(error) => {
@@ -107,22 +113,6 @@ pub(crate) fn bring_up(dir: &Path, args: &UpArgs, printer: &Printer) -> Result<T
             Err(error)
         }
     }
-}
-
-fn name_nodes(net: &mut Testnet, count: u16) -> Result<(), CliError> {
-    let names: Vec<String> = (1..=count).map(|number| format!("n{number}")).collect();
-    // What is there already is not ours to remove, so the nodes are noted only after this.
-    for dir in names.iter().map(|name| net.node_dir(name)) {
-        if dir.exists() {
-            return Err(CliError::failed(
-                "exists",
-                format!("there is something in {} already", dir.display()),
-                "name an empty directory with --dir",
-            ));
-        }
-    }
-    net.nodes.extend(names.into_iter().map(|name| Node { name, ..Node::default() }));
-    net.save()
 }
 
 /// The first node alone, since the others need its link; then the others, some at a time.

@@ -21,11 +21,18 @@ pub(crate) use serve::run;
 
 use serde::{Deserialize, Serialize};
 
-/// The ports of one node for other nodes, on 127.0.0.1. They stay as long as the network.
+/// The ports of one node, on 127.0.0.1. They stay as long as the network, and while the node does
+/// not run they are kept for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Ports {
     /// Where the wire listens for connections to the node.
     pub(crate) announced: u16,
-    /// Where the node listens itself.
+    /// Where the node listens for other nodes itself.
     pub(crate) own: u16,
+    /// Where it listens for clients.
+    #[serde(default)]
+    pub(crate) client: u16,
+    /// Where it listens for its operator.
+    #[serde(default)]
+    pub(crate) admin: u16,
 }

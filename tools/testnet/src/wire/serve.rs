@@ -37,6 +37,8 @@ const BACKLOG: u32 = 256;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 /// How often a connection that is held up is looked at: its programs may have given up.
 const GONE_POLL: Duration = Duration::from_millis(500);
+/// How often a port that its node has is tried for: the node may have ended.
+const TAKEN_POLL: Duration = Duration::from_millis(100);
 /// A reader that does not read its few bytes by then gets none.
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 
@@ -69,16 +71,16 @@ struct Shared {
 
 pub(super) async fn serve(net: Testnet) -> io::Result<()> {
     let mut listeners = Vec::new();
-    let mut reserved = Vec::new();
-    for node in &net.nodes {
-        listeners.push(bind(node.ports.map(|ports| ports.announced))?.listen(BACKLOG)?);
-        // Bound and not listening: the node can have this port, while nobody gets it by chance.
-        reserved.push(bind(node.ports.map(|ports| ports.own))?);
-    }
     let mut ports = Vec::new();
-    for (listener, own) in listeners.iter().zip(&reserved) {
-        let announced = listener.local_addr()?.port();
-        ports.push(Ports { announced, own: own.local_addr()?.port() });
+    for node in &net.nodes {
+        let listener = bind(node.ports.map(|ports| ports.announced))?.listen(BACKLOG)?;
+        ports.push(Ports {
+            announced: listener.local_addr()?.port(),
+            own: reserve(node.ports.map(|ports| ports.own))?,
+            client: reserve(node.ports.map(|ports| ports.client))?,
+            admin: reserve(node.ports.map(|ports| ports.admin))?,
+        });
+        listeners.push(listener);
     }
     let (rules, _) = watch::channel(net.rules.clone());
     let shared = Arc::new(Shared {
@@ -105,6 +107,26 @@ pub(super) fn bind(port: Option<u16>) -> io::Result<TcpSocket> {
     socket.set_reuseaddr(true)?;
     socket.bind(local(port.unwrap_or(0)))?;
     Ok(socket)
+}
+
+/// Keeps a port for a node as long as the wire runs: bound and not listening, so that the node can
+/// have it, while nobody gets it by chance.
+pub(super) fn reserve(port: Option<u16>) -> io::Result<u16> {
+    let (port, bound) = match (bind(port), port) {
+        (Ok(socket), _) => (socket.local_addr()?.port(), Some(socket)),
+        // This wire is not the first, and the node runs and has it.
+        (Err(error), Some(port)) if error.kind() == io::ErrorKind::AddrInUse => (port, None),
+        (Err(error), _) => return Err(error),
+    };
+    tokio::spawn(async move {
+        let mut bound = bound;
+        while bound.is_none() {
+            sleep(TAKEN_POLL).await;
+            bound = bind(Some(port)).ok();
+        }
+        std::future::pending::<()>().await;
+    });
+    Ok(port)
 }
 
 /// Tells the ports to everyone who connects to the socket, after a look at the state file.

@@ -7,21 +7,18 @@ use std::{
     time::{Duration, Instant},
 };
 
+use tokio::net::TcpSocket;
+
 use super::{
     Latency, Rules, control,
-    serve::{bind, local, serve},
+    serve::{bind, local, reserve, serve},
 };
-use crate::{
-    process::Process,
-    state::{Node, Testnet},
-};
+use crate::{process::Process, state::Testnet};
 
 /// Two nodes: this process is n1, and listens for n2, which has no process.
 fn two_nodes(dir: &Path) -> Testnet {
-    let mut net = Testnet::create(dir, "testnet", false).unwrap();
-    let process = Some(Process::of(std::process::id()).unwrap());
-    net.nodes.push(Node { name: "n1".into(), process, ..Node::default() });
-    net.nodes.push(Node { name: "n2".into(), ..Node::default() });
+    let mut net = Testnet::create(dir, "testnet", false, &["n1", "n2"], &[]).unwrap();
+    net.nodes[0].process = Some(Process::of(std::process::id()).unwrap());
     net.save().unwrap();
     let started = Testnet::load(Some(dir)).unwrap();
     std::thread::spawn(|| {
@@ -159,9 +156,27 @@ fn ports_stay_when_the_wire_starts_again() {
     // Another wire may not listen at the same time, or connections would go astray.
     assert!(bind(Some(ports.announced)).and_then(|socket| socket.listen(1).map(drop)).is_err());
     // Reserved, and free for the node, again and again.
-    for _ in 0..2 {
-        let listener = TcpListener::bind(local(ports.own)).unwrap();
-        assert_eq!(listener.local_addr().unwrap().port(), ports.own);
+    for port in [ports.own, ports.client, ports.admin] {
+        for _ in 0..2 {
+            let listener = TcpListener::bind(local(port)).unwrap();
+            assert_eq!(listener.local_addr().unwrap().port(), port);
+        }
+        let chance = TcpSocket::new_v4().unwrap();
+        assert!(chance.bind(local(port)).is_err(), "whoever does not know of it cannot have it");
     }
     assert!(TcpListener::bind(local(ports.announced)).is_err());
+}
+
+#[tokio::test]
+async fn a_port_that_its_node_has_is_reserved_when_the_node_ends() {
+    let node = TcpListener::bind(local(0)).unwrap();
+    let port = node.local_addr().unwrap().port();
+    assert_eq!(reserve(Some(port)).unwrap(), port);
+    drop(node);
+    let is_free = || TcpSocket::new_v4().unwrap().bind(local(port)).is_ok();
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while is_free() {
+        assert!(Instant::now() < deadline, "anybody can have it");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
