@@ -14,7 +14,8 @@ use postroad_proto::signed::Signed;
 
 use super::Verdict;
 use super::asks::Waiting;
-use super::routing::{entry_of, root};
+use super::routing::entry_of;
+use super::table::root;
 use crate::core::Core;
 use crate::people::accounts::malformed;
 use crate::reply::{Answer, Refusal, ok};

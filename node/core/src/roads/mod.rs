@@ -2,6 +2,7 @@
 
 pub(crate) mod asks;
 mod batch;
+pub(crate) mod bind;
 pub(crate) mod compare;
 mod inspect;
 pub(crate) mod lanes;
@@ -13,6 +14,7 @@ pub(crate) mod pump;
 mod reroute;
 pub(crate) mod routing;
 pub(crate) mod settle;
+pub(crate) mod table;
 pub(crate) mod why;
 
 use bytes::Bytes;
