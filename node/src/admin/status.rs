@@ -34,6 +34,7 @@ pub(super) struct Status {
     pub(super) mail: Totals,
     pub(super) counters: Counters,
     /// What was to be done between nodes, but had to wait for the next occasion.
+    #[serde(skip)]
     pub(super) put_off: u64,
     pub(super) store: StoreStats,
     pub(super) version: &'static str,
