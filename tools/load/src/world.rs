@@ -1,0 +1,89 @@
+//! The nodes under load: our own, or targets.
+
+use postroad_cli::Printer;
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+
+use crate::args::RunArgs;
+use crate::error::LoadError;
+use crate::node::{self, Node};
+use crate::session::Place;
+use crate::usage::Usage;
+use crate::user::User;
+
+/// The nodes under load, and what all phases of a run need.
+pub(crate) struct World {
+    pub(crate) places: Vec<Place>,
+    /// Empty with targets.
+    pub(crate) nodes: Vec<Node>,
+    /// Processes that are watched beside our own nodes.
+    watched: Vec<u32>,
+    random: ChaCha8Rng,
+    /// Behind the stamp of every body.
+    pub(crate) filler: Vec<u8>,
+    pub(crate) printer: Printer,
+}
+
+impl World {
+    /// Starts so many nodes, or takes the targets in their place.
+    pub(crate) async fn new(
+        args: &RunArgs,
+        seed: u64,
+        count: usize,
+        printer: Printer,
+    ) -> Result<Self, LoadError> {
+        let mut random = ChaCha8Rng::seed_from_u64(seed);
+        let mut filler = vec![0; args.size];
+        random.fill_bytes(&mut filler);
+        let (mut nodes, mut places) = (Vec::<Node>::new(), Vec::new());
+        if args.target.is_empty() {
+            printer.progress(&format!("starting {count} posthoused"));
+            for _ in 0..count {
+                let peer = nodes.first().map(Node::link);
+                let node = Node::start(args.dir.as_deref(), peer).await?;
+                places.push(node::place(&node.link())?);
+                nodes.push(node);
+            }
+        } else {
+            for link in &args.target {
+                places.push(node::place(link)?);
+            }
+        }
+        check(&places, count, args.allow_remote)?;
+        Ok(Self { places, nodes, watched: args.pid.clone(), random, filler, printer })
+    }
+
+    /// So many new users, homed at the nodes in turn.
+    pub(crate) fn users(&mut self, count: usize) -> Vec<User> {
+        let (random, places) = (&mut self.random, &self.places);
+        (0..count as u32)
+            .map(|index| User::draw(random, index, &places[index as usize % places.len()]))
+            .collect()
+    }
+
+    /// The processes of the nodes; empty for targets whose processes were not named.
+    pub(crate) fn pids(&self) -> Vec<u32> {
+        self.nodes.iter().filter_map(Node::pid).chain(self.watched.iter().copied()).collect()
+    }
+
+    /// What the nodes used so far; none if it cannot be known.
+    pub(crate) fn usage(&self) -> Result<Option<Usage>, LoadError> {
+        let pids = self.pids();
+        if pids.is_empty() { Ok(None) } else { Usage::of(&pids).map(Some) }
+    }
+}
+
+fn check(places: &[Place], count: usize, allow_remote: bool) -> Result<(), LoadError> {
+    if places.len() != count {
+        let text = format!("this workload takes {count} --target, got {}", places.len());
+        return Err(LoadError::Usage(text));
+    }
+    let remote = places.iter().find(|place| !place.address.ip().is_loopback());
+    match remote.filter(|_| !allow_remote) {
+        None => Ok(()),
+        Some(place) => Err(LoadError::Usage(format!(
+            "{} is not on this machine; --allow-remote says that its operator agrees",
+            place.address
+        ))),
+    }
+}
