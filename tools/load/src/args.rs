@@ -5,9 +5,12 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use postroad_cli::{CompletionsArgs, GlobalArgs, ManArgs, Program, parse_duration, parse_size};
-use postroad_proto::limits::MAX_BODY;
+use postroad_proto::limits::{MAX_BODY, MAX_IN_FLIGHT};
 
 use crate::message::STAMP;
+
+/// More users than this need more loopback ports than there are.
+const MANY: usize = 1_000_000;
 
 const ABOUT_LOAD: &str = "\
 Workloads:
@@ -58,14 +61,25 @@ pub(crate) enum Workload {
     W1,
     /// Pairs who are online
     W2,
+    /// Mail for users who are away
+    W3,
+    /// Two nodes, online and away
+    W4,
 }
 
 impl Workload {
+    /// Nodes that it takes.
+    pub(crate) fn nodes(self) -> usize {
+        if self == Self::W4 { 2 } else { 1 }
+    }
+
     /// Its name in reports.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::W1 => "w1",
             Self::W2 => "w2",
+            Self::W3 => "w3",
+            Self::W4 => "w4",
         }
     }
 }
@@ -76,14 +90,24 @@ pub(crate) struct RunArgs {
     /// What to measure
     #[arg(long)]
     pub(crate) workload: Workload,
-    /// Users who are online [default: 200; w1: 5000]
-    #[arg(long, value_name = "U")]
+    /// Users: in w1 idle [default: 5000], in w2 and w4 in pairs [default: 200], in w3 away
+    /// [default: 1000]
+    #[arg(long, value_name = "U", value_parser = number::<2, MANY>)]
     pub(crate) users: Option<usize>,
+    /// Users who are away in w4
+    #[arg(long, value_name = "U", default_value = "1000", value_parser = number::<1, MANY>)]
+    pub(crate) recipients: usize,
+    /// Users who write to those who are away
+    #[arg(long, value_name = "U", default_value = "50", value_parser = number::<1, MANY>)]
+    pub(crate) senders: usize,
+    /// Messages to users who are away; a fifth of it, 20,000 at most, before nodes are killed
+    #[arg(long, value_name = "M", default_value_t = 100_000)]
+    pub(crate) messages: u64,
     /// Messages a second of all users together; the window only bounds what may be late
     #[arg(long, value_name = "R", conflicts_with = "window")]
     pub(crate) rate: Option<u64>,
     /// Messages in flight each way of a pair
-    #[arg(long, value_name = "W", default_value_t = 16)]
+    #[arg(long, value_name = "W", default_value = "16", value_parser = number::<1, MAX_IN_FLIGHT>)]
     pub(crate) window: usize,
     /// Bytes of a sealed body
     #[arg(long, default_value = "256", value_parser = body_size)]
@@ -114,4 +138,9 @@ fn body_size(text: &str) -> Result<usize, String> {
         true => Ok(size),
         false => Err(format!("expected {STAMP} to {MAX_BODY} bytes")),
     }
+}
+
+fn number<const LEAST: usize, const MOST: usize>(text: &str) -> Result<usize, String> {
+    let number = text.parse().ok().filter(|number| (LEAST..=MOST).contains(number));
+    number.ok_or_else(|| format!("expected a number from {LEAST} to {MOST}"))
 }

@@ -9,33 +9,28 @@ mod idle;
 mod member;
 mod message;
 mod node;
+mod offline;
 mod online;
 mod report;
+mod roads;
 mod run;
 mod session;
 mod tally;
 mod usage;
 mod user;
+mod workload;
 mod world;
 
 use std::process::ExitCode;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::CommandFactory;
 use postroad_cli::{CliError, Printer, Program};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::LocalSet;
 
-use args::{Command, LoadArgs, RunArgs, Workload};
+use args::{Command, LoadArgs, RunArgs};
 use error::LoadError;
-use report::{Report, Sums};
-use user::User;
-use world::World;
-
-/// Users of W1.
-const IDLE: usize = 5000;
-/// Users of W2.
-const ONLINE: usize = 200;
+use report::Report;
 
 fn main() -> ExitCode {
     postroad_cli::run(|program: LoadArgs| {
@@ -55,7 +50,7 @@ fn run(args: &RunArgs, printer: &Printer) -> Result<Report, CliError> {
         .map_err(LoadError::from)?;
     let measured = async {
         tokio::select! {
-            report = measure(args, printer) => report,
+            report = workload::measure(args, printer) => report,
             error = interrupted() => Err(error),
         }
     };
@@ -76,36 +71,4 @@ async fn interrupted() -> LoadError {
         _ = hangup.recv() => {}
     }
     LoadError::Interrupted
-}
-
-async fn measure(args: &RunArgs, printer: &Printer) -> Result<Report, LoadError> {
-    let drawn = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |t| t.as_micros() as u64);
-    let seed = args.seed.unwrap_or_else(drawn);
-    let mut world = World::new(args, seed, 1, printer.clone()).await?;
-    let mut report = Report { workload: args.workload.name(), seed, ..Report::default() };
-    match args.workload {
-        Workload::W1 => {
-            let users = users(&mut world, args.users.unwrap_or(IDLE)).await?;
-            report.users = users.len();
-            report.idle = Some(idle::run(&mut world, &users).await?);
-        }
-        Workload::W2 => {
-            let mut sums = Sums::default();
-            let users = users(&mut world, args.users.unwrap_or(ONLINE) / 2 * 2).await?;
-            report.users = users.len();
-            report.size = Some(args.size);
-            report.online = Some(online::run(&world, &users, args, &mut sums).await?);
-            report.sums = Some(sums);
-        }
-    }
-    Ok(report)
-}
-
-/// So many users with accounts.
-async fn users(world: &mut World, count: usize) -> Result<Vec<User>, LoadError> {
-    world.printer.progress(&format!("making {count} accounts"));
-    let users = world.users(count);
-    user::register_all(&users).await?;
-    world.printer.progress("measuring");
-    Ok(users)
 }

@@ -96,8 +96,7 @@ impl Member {
         let lane = &run.lanes[self.index as usize];
         match frame {
             Frame::Push(push) => {
-                let header = push.header.as_ref().map_or(0, |header| header.len());
-                self.session.took(push.seq, push.body.len() + header);
+                self.session.took_push(&push);
                 if let Some((id, intended)) = stamp_of(&push.body) {
                     run.arrived(id, intended, now);
                 }

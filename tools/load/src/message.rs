@@ -38,6 +38,11 @@ impl Id {
     pub(crate) fn sender(self) -> usize {
         (self.0 >> 32) as usize
     }
+
+    /// How many the sender sent before.
+    pub(crate) fn count(self) -> usize {
+        self.0 as u32 as usize
+    }
 }
 
 /// The id in a body, and when it was to be sent, nanoseconds since the run began.

@@ -31,18 +31,18 @@ pub(crate) async fn run(
     sums: &mut Sums,
 ) -> Result<Online, LoadError> {
     let sessions = login_all(users).await?;
-    let run = Rc::new(Run::new(users.len(), Leaves::Delivered)?);
+    let run = Rc::new(Run::new(world.drawn(), Leaves::Delivered)?);
     let templates = templates(users, &world.filler)?;
     let mut members = JoinSet::new();
-    for (user, mut session) in users.iter().zip(sessions) {
+    for (place, (user, mut session)) in users.iter().zip(sessions).enumerate() {
         session.grant()?;
         let plan = Plan {
             templates: templates.clone(),
-            first: user.index as usize ^ 1,
+            first: place ^ 1,
             step: 0,
             window: if args.rate.is_some() { OPEN_WINDOW } else { args.window },
             limit: u64::from(u32::MAX >> 1),
-            schedule: args.rate.map(|rate| schedule(rate, users.len(), user.index)),
+            schedule: args.rate.map(|rate| schedule(rate, users.len(), place)),
         };
         members.spawn_local(Member::new(user.index, session, plan, run.clone()).go());
     }
@@ -100,9 +100,9 @@ pub(crate) fn templates(users: &[User], filler: &[u8]) -> Result<Templates, Load
 }
 
 /// A sender's share of the rate: its first message and its interval, ns. Senders take turns.
-fn schedule(rate: u64, senders: usize, index: u32) -> (u64, u64) {
+fn schedule(rate: u64, senders: usize, place: usize) -> (u64, u64) {
     let interval = 1_000_000_000 * senders as u64 / rate.max(1);
-    (interval * u64::from(index) / senders as u64, interval)
+    (interval * place as u64 / senders as u64, interval)
 }
 
 /// Why a session ended that should not have.

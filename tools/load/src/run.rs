@@ -11,7 +11,7 @@ use crate::error::LoadError;
 use crate::message::Id;
 
 /// Nothing moves for that long: what is missing is lost.
-const PATIENCE: Duration = Duration::from_secs(15);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(15);
 const LOOK: Duration = Duration::from_millis(2);
 /// Latencies are kept to three digits, between a microsecond and ten minutes.
 const LATENCY_US: (u64, u64, u8) = (1, 600_000_000, 3);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use postroad_proto::PROTOCOL_VERSIONS;
 use postroad_proto::error::ErrorCode;
-use postroad_proto::frame::{Ack, Credit, Done, Frame, Hello, Ping, Welcome};
+use postroad_proto::frame::{Ack, Credit, Done, Frame, Hello, Ping, Push, Welcome};
 use postroad_proto::hello::{self, MAGIC, REFUSAL_LEN};
 use postroad_proto::ids::{AccountId, NodeId};
 use postroad_proto::limits::MAX_LIST;
@@ -27,7 +27,7 @@ const ITEM: u64 = 512;
 /// A node that does not let one in by then is given up.
 const LOGIN: Duration = Duration::from_secs(20);
 /// The number of a ping.
-const PING: u64 = 3;
+pub(crate) const PING: u64 = 3;
 const READ: usize = 64 * 1024;
 
 thread_local! {
@@ -145,6 +145,17 @@ impl Session {
     /// Waits until the node has dealt with all that was sent to it before.
     pub(crate) async fn ping(&mut self) -> Result<(), LoadError> {
         self.ask("a ping", PING, Ping { request: PING }).await
+    }
+
+    /// Asks for a `Done` of number [`PING`] behind all that is there for this session.
+    pub(crate) fn queue_ping(&mut self) -> Result<(), LoadError> {
+        self.queue(Ping { request: PING })
+    }
+
+    /// Notes mail, see [`Self::took`].
+    pub(crate) fn took_push(&mut self, push: &Push) {
+        let header = push.header.as_ref().map_or(0, |header| header.len());
+        self.took(push.seq, push.body.len() + header);
     }
 
     /// Notes a mailbox item that the next [`Self::settle`] acks. Number 0 is none.

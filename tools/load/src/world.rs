@@ -19,19 +19,20 @@ pub(crate) struct World {
     /// Processes that are watched beside our own nodes.
     watched: Vec<u32>,
     random: ChaCha8Rng,
+    drawn: usize,
     /// Behind the stamp of every body.
     pub(crate) filler: Vec<u8>,
     pub(crate) printer: Printer,
 }
 
 impl World {
-    /// Starts so many nodes, or takes the targets in their place.
+    /// Starts the nodes of a workload, or takes the targets in their place.
     pub(crate) async fn new(
         args: &RunArgs,
         seed: u64,
-        count: usize,
         printer: Printer,
     ) -> Result<Self, LoadError> {
+        let count = args.workload.nodes();
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         let mut filler = vec![0; args.size];
         random.fill_bytes(&mut filler);
@@ -50,15 +51,22 @@ impl World {
             }
         }
         check(&places, count, args.allow_remote)?;
-        Ok(Self { places, nodes, watched: args.pid.clone(), random, filler, printer })
+        Ok(Self { places, nodes, watched: args.pid.clone(), random, drawn: 0, filler, printer })
     }
 
-    /// So many new users, homed at the nodes in turn.
-    pub(crate) fn users(&mut self, count: usize) -> Vec<User> {
+    /// So many new users; `home` says at which node each is.
+    pub(crate) fn users(&mut self, count: usize, home: impl Fn(usize) -> usize) -> Vec<User> {
+        let first = self.drawn;
+        self.drawn += count;
         let (random, places) = (&mut self.random, &self.places);
-        (0..count as u32)
-            .map(|index| User::draw(random, index, &places[index as usize % places.len()]))
+        (0..count)
+            .map(|user| User::draw(random, (first + user) as u32, &places[home(user)]))
             .collect()
+    }
+
+    /// How many users there are: their indices are below it.
+    pub(crate) fn drawn(&self) -> usize {
+        self.drawn
     }
 
     /// The processes of the nodes; empty for targets whose processes were not named.
