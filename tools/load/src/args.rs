@@ -47,7 +47,20 @@ impl Program for LoadArgs {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Put load on a node and print what it cost
-    Run(RunArgs),
+    Run(Box<RunArgs>),
+    /// Set two results side by side
+    Compare {
+        /// A result of `run --json`, or several in one file
+        before: PathBuf,
+        /// The other one
+        after: PathBuf,
+    },
+    /// Print a Markdown table of results beside recorded figures of other servers
+    Report {
+        /// Results of `run --json`; of several runs the median counts
+        #[arg(required = true)]
+        results: Vec<PathBuf>,
+    },
     /// Print shell completions
     Completions(CompletionsArgs),
     /// Print the man page

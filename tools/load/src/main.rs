@@ -11,7 +11,9 @@ mod message;
 mod node;
 mod offline;
 mod online;
+mod peers;
 mod report;
+mod results;
 mod roads;
 mod run;
 mod session;
@@ -37,6 +39,8 @@ fn main() -> ExitCode {
         let printer = program.global().printer();
         match &program.command {
             Command::Run(args) => run(args, &printer)?.print(&printer),
+            Command::Compare { before, after } => results::compare(before, after, &printer),
+            Command::Report { results } => results::report(results, &printer),
             Command::Completions(args) => args.write(LoadArgs::command(), &printer),
             Command::Man(args) => args.write(LoadArgs::command(), &printer),
         }

@@ -1,7 +1,10 @@
 //! What a run found, for programs and for people.
 
-use postroad_cli::{CliError, Printer, fields};
-use serde::Serialize;
+use std::fmt;
+
+use postroad_cli::{CliError, Printer, fields, json_line};
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 /// What a run found. Fields may be added, never renamed; those that a workload does not have are
@@ -76,13 +79,38 @@ pub(crate) struct Sums {
 
 impl Report {
     pub(crate) fn print(&self, printer: &Printer) -> Result<(), CliError> {
-        printer.object(self, || table(&serde_json::to_value(self).unwrap_or_default()))
+        printer.object(self, || table(&json_line(self)))
     }
 }
 
-fn table(report: &Value) -> String {
-    let entries = report.as_object().into_iter().flatten();
-    let rows: Vec<_> = entries.map(|(name, value)| (name.as_str(), shown(value))).collect();
+/// The fields in the order in which they were written.
+struct Ordered(Vec<(String, Value)>);
+
+impl<'de> Deserialize<'de> for Ordered {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Entries;
+        impl<'de> Visitor<'de> for Entries {
+            type Value = Ordered;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Ordered, A::Error> {
+                let mut entries = Vec::new();
+                while let Some(entry) = map.next_entry()? {
+                    entries.push(entry);
+                }
+                Ok(Ordered(entries))
+            }
+        }
+        deserializer.deserialize_map(Entries)
+    }
+}
+
+fn table(report: &str) -> String {
+    let entries = serde_json::from_str(report).map_or(Vec::new(), |Ordered(entries)| entries);
+    let rows: Vec<_> = entries.iter().map(|(name, value)| (name.as_str(), shown(value))).collect();
     fields(&rows)
 }
 

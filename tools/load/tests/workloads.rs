@@ -149,10 +149,35 @@ fn a_target_elsewhere_needs_a_flag() {
 
 #[test]
 fn every_command_explains_itself() {
-    for command in ["run", "completions", "man"] {
+    for command in ["run", "compare", "report", "completions", "man"] {
         let output = Command::new(LOAD).args([command, "--help"]).output().unwrap();
         assert!(output.status.success() && output.stdout.len() > 200, "{command}: {output:?}");
     }
     let usage = Command::new(LOAD).args(["run", "--workload", "w9"]).output().unwrap();
     assert_eq!(usage.status.code(), Some(2), "{usage:?}");
+}
+
+#[test]
+fn results_are_compared_and_reported() {
+    let place = tempfile::tempdir().unwrap();
+    let [before, after] = [("a", 20.0), ("b", 10.0)].map(|(name, cpu)| {
+        let path = place.path().join(name);
+        let result = serde_json::json!({"workload": "w2", "seed": 1, "cpu_us_per_message": cpu});
+        fs::write(&path, result.to_string()).unwrap();
+        path.display().to_string()
+    });
+    let run = |args: &[&str]| {
+        let output = Command::new(LOAD).args(args).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let changes: Value =
+        serde_json::from_str(&run(&["--json", "compare", &before, &after])).unwrap();
+    assert_eq!(changes[0]["field"], "cpu_us_per_message");
+    assert_eq!(changes[0]["change_percent"], -50.0);
+    let table = run(&["report", &before, &before, &after]);
+    assert!(table.contains("| W2 CPU µs per message | 105 / 112 |"), "{table}");
+    assert!(table.contains("| **20** | ≤ 10 |"), "{table}");
+    let missing = Command::new(LOAD).args(["report", "nowhere"]).output().unwrap();
+    assert_eq!(missing.status.code(), Some(4), "{missing:?}");
 }
