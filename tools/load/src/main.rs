@@ -38,7 +38,11 @@ fn main() -> ExitCode {
     postroad_cli::run(|program: LoadArgs| {
         let printer = program.global().printer();
         match &program.command {
-            Command::Run(args) => run(args, &printer)?.print(&printer),
+            Command::Run(args) => {
+                let report = run(args, &printer)?;
+                report.print(&printer)?;
+                report.verdict()
+            }
             Command::Compare { before, after } => results::compare(before, after, &printer),
             Command::Report { results } => results::report(results, &printer),
             Command::Completions(args) => args.write(LoadArgs::command(), &printer),

@@ -83,7 +83,8 @@ impl Member {
             }
             let recipient = (plan.first + self.sent as usize * plan.step) % plan.templates.len();
             let mut template = plan.templates[recipient].borrow_mut();
-            template.write(self.index, self.sent as u32, at, &mut self.session.frames);
+            let count = run.first + self.sent as u32;
+            template.write(self.index, count, at, &mut self.session.frames);
             self.sent += 1;
             lane.in_flight.set(lane.in_flight.get() + 1);
             add(&run.counts.sent, 1);

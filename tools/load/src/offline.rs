@@ -24,6 +24,8 @@ use crate::world::World;
 const WINDOW: usize = 64;
 /// Recipients who fetch at the same time.
 const FETCHING: usize = 100;
+/// The count of a sender's first message before nodes are killed; earlier phases stay below.
+const KILL: u32 = 1 << 31;
 /// Between two looks for mail that is still on its way from another node.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -64,15 +66,16 @@ impl Cast {
     }
 
     /// Lets the recipients fetch until each has what was accepted for it, or nothing comes.
-    async fn fetch(&self, run: &Run) -> Result<(), LoadError> {
+    async fn fetch(&self, run: &Run, patience: Duration) -> Result<(), LoadError> {
         let mut expected = vec![HashSet::new(); self.recipients.len()];
         for id in run.accepted.borrow().iter() {
             let sender =
                 self.senders.binary_search_by_key(&id.sender(), |user| user.index as usize);
-            let to = self.first(sender.unwrap_or_default()) + id.count();
+            let to = self.first(sender.unwrap_or_default()) + id.count() - run.first as usize;
             expected[to % self.recipients.len()].insert(*id);
         }
-        let fetched = self.recipients.iter().zip(expected).map(|(user, ids)| fetch(user, ids, run));
+        let fetched =
+            self.recipients.iter().zip(expected).map(|(user, ids)| fetch(user, ids, run, patience));
         stream::iter(fetched).buffer_unordered(FETCHING).try_collect().await
     }
 }
@@ -84,7 +87,7 @@ pub(crate) async fn run(
     messages: u64,
     sums: &mut Sums,
 ) -> Result<Offline, LoadError> {
-    let run = Rc::new(Run::new(world.drawn(), Leaves::Accepted)?);
+    let run = Rc::new(Run::new(world.drawn(), Leaves::Accepted, 0)?);
     let templates = templates(&cast.recipients, &world.filler)?;
     let (began, nodes, own) = (Instant::now(), world.usage()?, Usage::own()?);
     let senders = cast.senders.len() as u64;
@@ -106,7 +109,7 @@ pub(crate) async fn run(
 
     let stored = run.counts.accepted.get();
     let (began, nodes, own) = (Instant::now(), world.usage()?, Usage::own()?);
-    cast.fetch(&run).await?;
+    cast.fetch(&run, patience(world)).await?;
     let drain_s = began.elapsed().as_secs_f64();
     let (drain, drain_own) = (used(world, nodes)?, Usage::own()? - own);
     let drained = run.counts.delivered.get();
@@ -134,9 +137,9 @@ pub(crate) async fn kill(
     if world.nodes.is_empty() {
         return Ok(());
     }
-    let run = Rc::new(Run::new(world.drawn(), Leaves::Accepted)?);
+    let run = Rc::new(Run::new(world.drawn(), Leaves::Accepted, KILL)?);
     let templates = templates(&cast.recipients, &world.filler)?;
-    let mut members = cast.send(&templates, &run, |_| u64::from(u32::MAX >> 1)).await?;
+    let mut members = cast.send(&templates, &run, |_| u64::from(KILL / 2)).await?;
     if !run.until(|counts| counts.accepted.get() >= messages).await {
         return Err(LoadError::Stalled(PATIENCE.as_secs()));
     }
@@ -148,7 +151,7 @@ pub(crate) async fn kill(
     for node in &mut world.nodes {
         node.restart().await?;
     }
-    cast.fetch(&run).await?;
+    cast.fetch(&run, patience(world)).await?;
     let mut after = Sums::default();
     note(&run, &mut after);
     sums.accepted_before_kill = Some(run.counts.accepted.get());
@@ -157,8 +160,18 @@ pub(crate) async fn kill(
     Ok(())
 }
 
+/// How long mail may still be on its way. A node alone has all of it.
+fn patience(world: &World) -> Duration {
+    if world.places.len() > 1 { PATIENCE } else { Duration::ZERO }
+}
+
 /// Fetches until all of `expected` is there, or nothing has come for a while.
-async fn fetch(user: &User, mut expected: HashSet<Id>, run: &Run) -> Result<(), LoadError> {
+async fn fetch(
+    user: &User,
+    mut expected: HashSet<Id>,
+    run: &Run,
+    patience: Duration,
+) -> Result<(), LoadError> {
     let mut session = user.login().await?;
     session.grant()?;
     let mut moved = Instant::now();
@@ -169,7 +182,7 @@ async fn fetch(user: &User, mut expected: HashSet<Id>, run: &Run) -> Result<(), 
         if found {
             moved = Instant::now();
         }
-        if expected.is_empty() || moved.elapsed() > PATIENCE {
+        if expected.is_empty() || (!found && moved.elapsed() >= patience) {
             // The node has the acks once it answers what came after them.
             return session.ping().await;
         }

@@ -31,7 +31,7 @@ pub(crate) async fn run(
     sums: &mut Sums,
 ) -> Result<Online, LoadError> {
     let sessions = login_all(users).await?;
-    let run = Rc::new(Run::new(world.drawn(), Leaves::Delivered)?);
+    let run = Rc::new(Run::new(world.drawn(), Leaves::Delivered, 0)?);
     let templates = templates(users, &world.filler)?;
     let mut members = JoinSet::new();
     for (place, (user, mut session)) in users.iter().zip(sessions).enumerate() {
@@ -86,7 +86,7 @@ pub(crate) fn used(world: &World, since: Option<Usage>) -> Result<Option<Usage>,
 pub(crate) fn note(run: &Run, sums: &mut Sums) {
     let tally = Tally::of(&run.accepted.borrow(), &run.received.borrow());
     sums.lost += tally.lost;
-    sums.duplicated += tally.duplicated;
+    sums.duplicated += tally.duplicated + run.counts.repeated.get();
     sums.refused += run.counts.refused.get();
     if let Some(why) = run.why.borrow_mut().take() {
         sums.why_refused.get_or_insert(why);

@@ -26,7 +26,7 @@ const fn line(
 
 const NONE: [&str; 4] = ["–"; 4];
 
-const LINES: [Line; 22] = [
+const LINES: [Line; 23] = [
     line(
         "w1",
         "rss_kib_per_session",
@@ -55,6 +55,7 @@ const LINES: [Line; 22] = [
         ["10,905 / 14,400", "1,931 / 2,413", "28,220 / 23,500", "3,137 / 3,200"],
         "≥ 60,000",
     ),
+    line("w2-512", "cpu_us_per_message", "W2 with 512-byte bodies: CPU µs", NONE, "–"),
     line("w2", "p50_ms", "W2 p50 ms", NONE, "–"),
     line("w2", "p99_ms", "W2 p99 ms", NONE, "–"),
     line(

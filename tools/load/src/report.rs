@@ -81,6 +81,20 @@ impl Report {
     pub(crate) fn print(&self, printer: &Printer) -> Result<(), CliError> {
         printer.object(self, || table(&json_line(self)))
     }
+
+    /// An error when a promise was broken: figures of such a run are worth nothing.
+    pub(crate) fn verdict(&self) -> Result<(), CliError> {
+        let Some(sums) = &self.sums else { return Ok(()) };
+        let (lost, missing) = (sums.lost, sums.missing_after_kill.unwrap_or_default());
+        if lost + missing + sums.duplicated == 0 {
+            return Ok(());
+        }
+        let text = format!(
+            "accepted mail is not there once: {lost} lost, {} duplicated, {missing} missing after the kill",
+            sums.duplicated
+        );
+        Err(CliError::failed("promise_broken", text, "its figures do not count; repeat it with -v"))
+    }
 }
 
 /// The fields in the order in which they were written.

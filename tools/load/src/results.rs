@@ -10,6 +10,9 @@ use serde_json::{Map, Value};
 
 use crate::peers;
 
+/// Bytes of a body in the workloads as they are defined.
+const SIZE: u64 = 256;
+
 /// The numbers of some runs by workload and field.
 pub(crate) type Figures = BTreeMap<(String, String), Vec<f64>>;
 
@@ -76,15 +79,24 @@ fn figures(paths: &[&Path]) -> Result<Figures, CliError> {
     let mut figures = Figures::new();
     for path in paths {
         for result in read(path)? {
-            let workload = result.get("workload").and_then(Value::as_str).unwrap_or_default();
+            let workload = workload_of(&result);
             // A number that tells runs apart is no figure.
-            let fields = result.iter().filter(|(name, _)| *name != "seed");
+            let fields = result.iter().filter(|(name, _)| *name != "seed" && *name != "size");
             for (name, value) in fields.filter_map(|(name, value)| Some((name, value.as_f64()?))) {
-                figures.entry((workload.to_owned(), name.clone())).or_default().push(value);
+                figures.entry((workload.clone(), name.clone())).or_default().push(value);
             }
         }
     }
     Ok(figures)
+}
+
+/// The workload's name, and the size of bodies when it is not the usual one.
+fn workload_of(result: &Map<String, Value>) -> String {
+    let name = result.get("workload").and_then(Value::as_str).unwrap_or_default();
+    match result.get("size").and_then(Value::as_u64) {
+        Some(size) if size != SIZE => format!("{name}-{size}"),
+        _ => name.to_owned(),
+    }
 }
 
 fn read(path: &Path) -> Result<Vec<Map<String, Value>>, CliError> {

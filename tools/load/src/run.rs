@@ -49,6 +49,8 @@ pub(crate) struct Counts {
     pub(crate) at_node: Cell<u64>,
     pub(crate) delivered: Cell<u64>,
     pub(crate) refused: Cell<u64>,
+    /// Come again though they were acked in an earlier phase.
+    pub(crate) repeated: Cell<u64>,
 }
 
 /// Adds to a count.
@@ -60,6 +62,9 @@ pub(crate) fn add(count: &Cell<u64>, more: u64) {
 #[derive(Debug)]
 pub(crate) struct Run {
     pub(crate) leaves: Leaves,
+    /// The count of each sender's first message: no id is used in two phases, or mail of an earlier
+    /// one could stand in for what is missing.
+    pub(crate) first: u32,
     began: Instant,
     /// By the sender's index.
     pub(crate) lanes: Vec<Lane>,
@@ -75,12 +80,13 @@ pub(crate) struct Run {
 }
 
 impl Run {
-    pub(crate) fn new(senders: usize, leaves: Leaves) -> Result<Self, LoadError> {
+    pub(crate) fn new(senders: usize, leaves: Leaves, first: u32) -> Result<Self, LoadError> {
         let (low, high, digits) = LATENCY_US;
         let latency = Histogram::new_with_bounds(low, high, digits)
             .map_err(|error| LoadError::Node(error.to_string()))?;
         Ok(Self {
             leaves,
+            first,
             began: Instant::now(),
             lanes: (0..senders).map(|_| Lane::default()).collect(),
             counts: Counts::default(),
@@ -104,6 +110,9 @@ impl Run {
 
     /// A message has arrived.
     pub(crate) fn arrived(&self, id: Id, intended: u64, now: u64) {
+        if id.count() < self.first as usize {
+            return add(&self.counts.repeated, 1);
+        }
         self.received.borrow_mut().push(id);
         add(&self.counts.delivered, 1);
         self.latency.borrow_mut().saturating_record(now.saturating_sub(intended) / 1000);

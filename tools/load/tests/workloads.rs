@@ -102,6 +102,22 @@ fn mail_crosses_between_two_nodes() {
 }
 
 #[test]
+fn mail_that_a_node_forgets_is_missed() {
+    let programs = tempfile::tempdir().unwrap();
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/forgetful-node");
+    // A link, not a copy: a file just written may be open elsewhere, and cannot be run then.
+    std::os::unix::fs::symlink(script, programs.path().join("posthoused")).unwrap();
+    let few = ["--users", "20", "--senders", "3", "--messages", "1500"];
+    let mut command = load(&[&["--workload", "w3"], &few[..]].concat());
+    command.env("FORGETFUL_NODE", Path::new(LOAD).with_file_name("posthoused"));
+    let output = command.env("POSTROAD_BIN", programs.path()).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    positive(&report, &["missing_after_kill"]);
+    assert_eq!(report["lost"], 0, "{report}");
+}
+
+#[test]
 fn whoever_interrupts_it_finds_nothing_left() {
     let place = tempfile::tempdir().unwrap();
     let mut command = load(&["--workload", "w2", "--users", "4", "--duration", "60s"]);
