@@ -6,7 +6,6 @@ use futures::{StreamExt, TryStreamExt, stream};
 use tokio::time::{Instant, sleep};
 
 use crate::error::LoadError;
-use crate::online::used;
 use crate::report::{Idle, per, rate, round};
 use crate::session::Session;
 use crate::usage::{Usage, resident_kib};
@@ -26,17 +25,17 @@ pub(crate) async fn run(world: &mut World, users: &[User]) -> Result<Idle, LoadE
     sleep(QUIET).await;
     let pids = world.pids();
     let resident = resident_kib(&pids)?;
-    let (began, nodes, own) = (Instant::now(), world.usage()?, Usage::own()?);
+    let (began, nodes, own) = (Instant::now(), world.usage().await?, Usage::own()?);
     let sessions: Vec<Session> =
         stream::iter(users.iter().map(idle)).buffer_unordered(LOGINS).try_collect().await?;
     let seconds = began.elapsed().as_secs_f64();
-    let (nodes, own) = (used(world, nodes)?, Usage::own()? - own);
+    let (nodes, own) = (world.used(nodes).await?, Usage::own()? - own);
     sleep(QUIET).await;
     let logins = users.len() as u64;
     let grown = resident_kib(&pids)?.saturating_sub(resident);
     drop(sessions);
     Ok(Idle {
-        rss_kib_per_session: (!pids.is_empty()).then(|| per(grown, logins)),
+        rss_kib_per_session: (!world.nodes.is_empty()).then(|| per(grown, logins)),
         logins_per_s: rate(logins, seconds),
         seconds: round(seconds),
         cpu_us_per_login: nodes.map(|nodes| per(nodes.cpu_us, logins)),

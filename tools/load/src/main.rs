@@ -27,6 +27,7 @@ use std::process::ExitCode;
 
 use clap::CommandFactory;
 use postroad_cli::{CliError, Printer, Program};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::LocalSet;
 
@@ -52,6 +53,9 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &RunArgs, printer: &Printer) -> Result<Report, CliError> {
+    // Each session is an open file. Where this is refused, so is a session later on, with its reason.
+    let limit = getrlimit(Resource::Nofile);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

@@ -9,6 +9,8 @@ use postroad_proto::link::NodeLink;
 use rustix::process::{Pid, Signal, kill_process};
 use serde::Deserialize;
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep};
 
 use crate::error::LoadError;
@@ -16,6 +18,8 @@ use crate::session::Place;
 
 /// A node that is not ready, or has not ended, by then has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// Where a node's metrics count its syncs.
+const SYNCS: &str = "postroad_store_syncs_total";
 const LOOK: Duration = Duration::from_millis(5);
 
 /// Registration is open, and what would end a run early is out of the way. What costs time per
@@ -39,6 +43,7 @@ struct Ready {
     client: Vec<String>,
     p2p: Vec<String>,
     admin: String,
+    admin_token_file: PathBuf,
     link: String,
 }
 
@@ -148,6 +153,23 @@ impl Node {
 
     pub(crate) fn pid(&self) -> Option<u32> {
         self.process.as_ref().map(Child::id)
+    }
+
+    /// How often it made its journal durable since it started, as its metrics say.
+    pub(crate) async fn syncs(&self) -> Result<u64, LoadError> {
+        let Some(ready) = &self.ready else { return Ok(0) };
+        let token = fs::read_to_string(&ready.admin_token_file)?;
+        let mut stream = TcpStream::connect(&ready.admin).await?;
+        let question = format!(
+            "GET /metrics HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {}\r\nConnection: close\r\n\r\n",
+            ready.admin,
+            token.trim()
+        );
+        stream.write_all(question.as_bytes()).await?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await?;
+        let value = answer.lines().find_map(|line| line.strip_prefix(SYNCS)?.trim().parse().ok());
+        value.ok_or_else(|| LoadError::Node("the node does not say how often it syncs".into()))
     }
 
     /// Its node link.

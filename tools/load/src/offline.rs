@@ -12,8 +12,8 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::error::LoadError;
 use crate::member::{Member, Plan, Templates};
 use crate::message::{Id, stamp_of};
-use crate::online::{note, templates, used, why};
-use crate::report::{Offline, Sums, per, rate};
+use crate::online::{note, templates, why};
+use crate::report::{Offline, Sums, per, per_sync, rate};
 use crate::run::{Leaves, PATIENCE, Run};
 use crate::session::{PING, Session};
 use crate::usage::Usage;
@@ -89,7 +89,7 @@ pub(crate) async fn run(
 ) -> Result<Offline, LoadError> {
     let run = Rc::new(Run::new(world.drawn(), Leaves::Accepted, 0)?);
     let templates = templates(&cast.recipients, &world.filler)?;
-    let (began, nodes, own) = (Instant::now(), world.usage()?, Usage::own()?);
+    let (began, nodes, own) = (Instant::now(), world.usage().await?, Usage::own()?);
     let senders = cast.senders.len() as u64;
     let share = |sender| messages / senders + u64::from((sender as u64) < messages % senders);
     let mut members = cast.send(&templates, &run, share).await?;
@@ -104,14 +104,14 @@ pub(crate) async fn run(
         Some(ended) = members.join_next() => return Err(why(ended)),
     }
     let store_s = began.elapsed().as_secs_f64();
-    let (store, store_own) = (used(world, nodes)?, Usage::own()? - own);
+    let (store, store_own) = (world.used(nodes).await?, Usage::own()? - own);
     members.shutdown().await;
 
     let stored = run.counts.accepted.get();
-    let (began, nodes, own) = (Instant::now(), world.usage()?, Usage::own()?);
+    let (began, nodes, own) = (Instant::now(), world.usage().await?, Usage::own()?);
     cast.fetch(&run, patience(world)).await?;
     let drain_s = began.elapsed().as_secs_f64();
-    let (drain, drain_own) = (used(world, nodes)?, Usage::own()? - own);
+    let (drain, drain_own) = (world.used(nodes).await?, Usage::own()? - own);
     let drained = run.counts.delivered.get();
     note(&run, sums);
     Ok(Offline {
@@ -119,6 +119,7 @@ pub(crate) async fn run(
         stored_per_s: rate(stored, store_s),
         store_cpu_us_per_message: store.map(|store| per(store.cpu_us, stored)),
         bytes_written_per_message: store.map(|store| per(store.written, stored)),
+        stored_per_sync: store.and_then(per_sync(stored)),
         load_store_cpu_us_per_message: per(store_own.cpu_us, stored),
         drained_per_s: rate(drained, drain_s),
         drain_cpu_us_per_message: drain.map(|drain| per(drain.cpu_us, drained)),

@@ -11,7 +11,7 @@ use crate::args::RunArgs;
 use crate::error::LoadError;
 use crate::member::{Member, Plan, Templates};
 use crate::message::Template;
-use crate::report::{Online, Sums, per, rate, round};
+use crate::report::{Online, Sums, per, per_sync, rate, round};
 use crate::run::{Leaves, Run};
 use crate::tally::Tally;
 use crate::usage::Usage;
@@ -48,7 +48,7 @@ pub(crate) async fn run(
     }
     sleep(WARM_UP.min(args.duration / 4)).await;
     run.latency.borrow_mut().reset();
-    let (began, nodes, own) = (Instant::now(), world.usage()?, Usage::own()?);
+    let (began, nodes, own) = (Instant::now(), world.usage().await?, Usage::own()?);
     let before = run.counts.delivered.get();
     tokio::select! {
         () = sleep(args.duration) => {}
@@ -56,7 +56,7 @@ pub(crate) async fn run(
     }
     let messages = run.counts.delivered.get() - before;
     let seconds = began.elapsed().as_secs_f64();
-    let (nodes, own) = (used(world, nodes)?, Usage::own()? - own);
+    let (nodes, own) = (world.used(nodes).await?, Usage::own()? - own);
     run.stopped.set(true);
     run.until(|counts| {
         let answered = counts.accepted.get() + counts.refused.get() >= counts.sent.get();
@@ -72,14 +72,10 @@ pub(crate) async fn run(
         messages_per_s: rate(messages, seconds),
         cpu_us_per_message: nodes.map(|nodes| per(nodes.cpu_us, messages)),
         load_cpu_us_per_message: per(own.cpu_us, messages),
+        messages_per_sync: nodes.and_then(per_sync(messages)),
         p50_ms: round(latency.value_at_quantile(0.5) as f64 / 1000.0),
         p99_ms: round(latency.value_at_quantile(0.99) as f64 / 1000.0),
     })
-}
-
-/// What the nodes used since then.
-pub(crate) fn used(world: &World, since: Option<Usage>) -> Result<Option<Usage>, LoadError> {
-    Ok(world.usage()?.zip(since).map(|(now, then)| now - then))
 }
 
 /// Adds what a phase lost, repeated and was refused.

@@ -7,6 +7,8 @@ use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
+use crate::usage::Usage;
+
 /// What a run found. Fields may be added, never renamed; those that a workload does not have are
 /// left out, and what cannot be known of a target that is not ours is null.
 #[derive(Debug, Default, Serialize)]
@@ -45,6 +47,8 @@ pub(crate) struct Online {
     pub(crate) messages_per_s: f64,
     pub(crate) cpu_us_per_message: Option<f64>,
     pub(crate) load_cpu_us_per_message: f64,
+    /// Counted by nodes of our own; null for targets.
+    pub(crate) messages_per_sync: Option<f64>,
     pub(crate) p50_ms: f64,
     pub(crate) p99_ms: f64,
 }
@@ -56,6 +60,8 @@ pub(crate) struct Offline {
     pub(crate) stored_per_s: f64,
     pub(crate) store_cpu_us_per_message: Option<f64>,
     pub(crate) bytes_written_per_message: Option<f64>,
+    /// Counted by nodes of our own; null for targets.
+    pub(crate) stored_per_sync: Option<f64>,
     pub(crate) load_store_cpu_us_per_message: f64,
     pub(crate) drained_per_s: f64,
     pub(crate) drain_cpu_us_per_message: Option<f64>,
@@ -139,6 +145,11 @@ fn shown(value: &Value) -> String {
 /// `amount` for each of `count`, rounded as far as it means anything.
 pub(crate) fn per(amount: u64, count: u64) -> f64 {
     round(amount as f64 / count.max(1) as f64)
+}
+
+/// How many of `count` one sync made durable, if syncs are known.
+pub(crate) fn per_sync(count: u64) -> impl Fn(Usage) -> Option<f64> {
+    move |usage| (usage.syncs > 0).then(|| per(count, usage.syncs))
 }
 
 /// How many a second.

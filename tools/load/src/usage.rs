@@ -15,6 +15,8 @@ pub(crate) struct Usage {
     pub(crate) cpu_us: u64,
     /// Bytes that were to go to a disk.
     pub(crate) written: u64,
+    /// Syncs of journals; only known of our own nodes.
+    pub(crate) syncs: u64,
 }
 
 impl Usage {
@@ -30,7 +32,7 @@ impl Usage {
 
     /// Of this process.
     pub(crate) fn own() -> Result<Self, LoadError> {
-        Ok(Self { cpu_us: cpu_us("self")?, written: 0 })
+        Ok(Self { cpu_us: cpu_us("self")?, ..Self::default() })
     }
 }
 
@@ -41,6 +43,7 @@ impl Sub for Usage {
         Self {
             cpu_us: self.cpu_us.saturating_sub(other.cpu_us),
             written: self.written.saturating_sub(other.written),
+            syncs: self.syncs.saturating_sub(other.syncs),
         }
     }
 }

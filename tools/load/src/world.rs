@@ -75,9 +75,21 @@ impl World {
     }
 
     /// What the nodes used so far; none if it cannot be known.
-    pub(crate) fn usage(&self) -> Result<Option<Usage>, LoadError> {
+    pub(crate) async fn usage(&self) -> Result<Option<Usage>, LoadError> {
         let pids = self.pids();
-        if pids.is_empty() { Ok(None) } else { Usage::of(&pids).map(Some) }
+        if pids.is_empty() {
+            return Ok(None);
+        }
+        let mut usage = Usage::of(&pids)?;
+        for node in &self.nodes {
+            usage.syncs += node.syncs().await?;
+        }
+        Ok(Some(usage))
+    }
+
+    /// What they used since then.
+    pub(crate) async fn used(&self, since: Option<Usage>) -> Result<Option<Usage>, LoadError> {
+        Ok(self.usage().await?.zip(since).map(|(now, then)| now - then))
     }
 }
 

@@ -59,7 +59,8 @@ fn nothing_is_amiss(report: &Value) {
 }
 
 const ONLINE: [&str; 4] = ["messages", "messages_per_s", "p50_ms", "p99_ms"];
-const OFFLINE: [&str; 3] = ["stored_per_s", "bytes_written_per_message", "drained_per_s"];
+const OFFLINE: [&str; 4] =
+    ["stored_per_sync", "stored_per_s", "bytes_written_per_message", "drained_per_s"];
 
 #[test]
 fn idle_sessions_take_memory() {
@@ -73,7 +74,7 @@ fn pairs_who_are_online_lose_nothing() {
     let closed = report(&[&["--workload", "w2"], &some[..], &short[..]].concat());
     nothing_is_amiss(&closed);
     positive(&closed, &ONLINE);
-    positive(&closed, &["cpu_us_per_message", "load_cpu_us_per_message"]);
+    positive(&closed, &["cpu_us_per_message", "load_cpu_us_per_message", "messages_per_sync"]);
 
     let open = ["--workload", "w2", "--rate", "100", "--size", "4KiB"];
     let open = report(&[&open[..], &some[..], &short[..]].concat());
