@@ -58,7 +58,10 @@ impl From<LoadError> for CliError {
             LoadError::Stalled(_) => {
                 Self::new(Exit::TimedOut, "stalled", text, "run it again with a lower --rate")
             }
-            _ => Self::failed("failed", text, "run it again with -v"),
+            LoadError::Io(ref error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                Self::new(Exit::Unreachable, "unreachable", text, "does the target run?")
+            }
+            _ => Self::failed("failed", text, "is there memory, disk and open files enough?"),
         }
     }
 }

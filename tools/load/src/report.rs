@@ -99,7 +99,7 @@ impl Report {
             "accepted mail is not there once: {lost} lost, {} duplicated, {missing} missing after the kill",
             sums.duplicated
         );
-        Err(CliError::failed("promise_broken", text, "its figures do not count; repeat it with -v"))
+        Err(CliError::failed("promise_broken", text, "its figures do not count; --seed repeats it"))
     }
 }
 

@@ -151,17 +151,22 @@ fn wait_for<T>(mut look: impl FnMut() -> Option<T>) -> T {
 }
 
 #[test]
-fn a_target_elsewhere_needs_a_flag() {
-    let link = NodeLink {
-        network: "test".parse().unwrap(),
-        node: NodeId([1; 32]),
-        addresses: vec!["192.0.2.1:7450".into()],
-        name: String::new(),
-        p2p: vec![],
+fn a_target_is_on_this_machine_and_runs() {
+    let run = |address: &str| {
+        let link = NodeLink {
+            network: "test".parse().unwrap(),
+            node: NodeId([1; 32]),
+            addresses: vec![address.into()],
+            name: String::new(),
+            p2p: vec![],
+        };
+        load(&["--workload", "w1", "--target", &link.to_string()]).output().unwrap()
     };
-    let output = load(&["--workload", "w1", "--target", &link.to_string()]).output().unwrap();
-    assert_eq!(output.status.code(), Some(2), "{output:?}");
-    assert!(String::from_utf8_lossy(&output.stderr).contains("--allow-remote"), "{output:?}");
+    let elsewhere = run("192.0.2.1:7450");
+    assert_eq!(elsewhere.status.code(), Some(2), "{elsewhere:?}");
+    assert!(String::from_utf8_lossy(&elsewhere.stderr).contains("--allow-remote"), "{elsewhere:?}");
+    let nobody = run("127.0.0.1:1");
+    assert_eq!(nobody.status.code(), Some(3), "{nobody:?}");
 }
 
 #[test]
