@@ -1,0 +1,205 @@
+//! Every workload, tiny, against real nodes.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::Once;
+use std::time::{Duration, Instant};
+
+use postroad_proto::ids::NodeId;
+use postroad_proto::link::NodeLink;
+use serde_json::Value;
+
+const LOAD: &str = env!("CARGO_BIN_EXE_postroad-load");
+
+/// The program, with a posthoused beside it: where this crate is tested alone it may have to be built.
+fn load(args: &[&str]) -> Command {
+    static BUILT: Once = Once::new();
+    BUILT.call_once(|| {
+        let beside = Path::new(LOAD).with_file_name("posthoused");
+        if !beside.is_file() {
+            eprintln!("{} is not there yet: building it, which takes a while", beside.display());
+            let mut cargo = Command::new(env!("CARGO"));
+            cargo.args(["build", "--locked", "-p", "posthoused", "--target-dir"]);
+            cargo.arg(beside.ancestors().nth(2).unwrap());
+            cargo.args((!cfg!(debug_assertions)).then_some("--release"));
+            assert!(cargo.status().unwrap().success(), "cargo build -p posthoused");
+        }
+    });
+    let mut command = Command::new(LOAD);
+    command.args(["--json", "run", "--seed", "7"]).args(args).env_remove("POSTROAD_BIN");
+    command.stdin(Stdio::null());
+    command
+}
+
+/// Runs a workload, which leaves nothing behind, and returns what it reports.
+fn report(args: &[&str]) -> Value {
+    let place = tempfile::tempdir().unwrap();
+    let mut command = load(args);
+    let output = command.arg("--dir").arg(place.path()).output().unwrap();
+    assert!(output.status.success(), "{args:?}: {output:?}");
+    assert_eq!(fs::read_dir(place.path()).unwrap().count(), 0, "data was left behind");
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// All of these fields are numbers above zero.
+fn positive(report: &Value, fields: &[&str]) {
+    for field in fields {
+        assert!(report[field].as_f64().is_some_and(|value| value > 0.0), "{field} in {report}");
+    }
+}
+
+fn nothing_is_amiss(report: &Value) {
+    for field in ["lost", "duplicated", "refused", "missing_after_kill"] {
+        assert_eq!(report[field], 0, "{field} in {report}");
+    }
+    positive(report, &["accepted_before_kill"]);
+}
+
+const ONLINE: [&str; 4] = ["messages", "messages_per_s", "p50_ms", "p99_ms"];
+const OFFLINE: [&str; 4] =
+    ["stored_per_sync", "stored_per_s", "bytes_written_per_message", "drained_per_s"];
+
+#[test]
+fn idle_sessions_take_memory() {
+    let report = report(&["--workload", "w1", "--users", "60"]);
+    positive(&report, &["rss_kib_per_session", "logins_per_s", "cpu_us_per_login"]);
+}
+
+#[test]
+fn pairs_who_are_online_lose_nothing() {
+    let (some, short) = (["--users", "6"], ["--duration", "1s", "--messages", "400"]);
+    let closed = report(&[&["--workload", "w2"], &some[..], &short[..]].concat());
+    nothing_is_amiss(&closed);
+    positive(&closed, &ONLINE);
+    positive(&closed, &["cpu_us_per_message", "load_cpu_us_per_message", "messages_per_sync"]);
+
+    let open = ["--workload", "w2", "--rate", "100", "--size", "4KiB"];
+    let open = report(&[&open[..], &some[..], &short[..]].concat());
+    nothing_is_amiss(&open);
+    let sent = open["messages"].as_u64().unwrap();
+    assert!((60..=140).contains(&sent), "100 a second for a second: {open}");
+}
+
+#[test]
+fn mail_for_those_who_are_away_waits_for_them() {
+    let few = ["--users", "20", "--senders", "3", "--messages", "500"];
+    let report = report(&[&["--workload", "w3"], &few[..]].concat());
+    nothing_is_amiss(&report);
+    assert_eq!(report["stored"], 500);
+    positive(&report, &OFFLINE);
+}
+
+#[test]
+fn mail_crosses_between_two_nodes() {
+    let few = ["--users", "6", "--recipients", "10", "--senders", "3", "--messages", "400"];
+    let report = report(&[&["--workload", "w4", "--duration", "1s"], &few[..]].concat());
+    nothing_is_amiss(&report);
+    assert_eq!(report["stored"], 400);
+    positive(&report, &ONLINE);
+    positive(&report, &OFFLINE);
+}
+
+#[test]
+fn mail_that_a_node_forgets_is_missed() {
+    let programs = tempfile::tempdir().unwrap();
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/forgetful-node");
+    // A link, not a copy: a file just written may be open elsewhere, and cannot be run then.
+    std::os::unix::fs::symlink(script, programs.path().join("posthoused")).unwrap();
+    let few = ["--users", "20", "--senders", "3", "--messages", "1500"];
+    let mut command = load(&[&["--workload", "w3"], &few[..]].concat());
+    command.env("FORGETFUL_NODE", Path::new(LOAD).with_file_name("posthoused"));
+    let output = command.env("POSTROAD_BIN", programs.path()).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    positive(&report, &["missing_after_kill"]);
+    assert_eq!(report["lost"], 0, "{report}");
+}
+
+#[test]
+fn whoever_interrupts_it_finds_nothing_left() {
+    let place = tempfile::tempdir().unwrap();
+    let mut command = load(&["--workload", "w2", "--users", "4", "--duration", "60s"]);
+    command.arg("--dir").arg(place.path()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = command.spawn().unwrap();
+    let pid = rustix::process::Pid::from_child(&child);
+    let ready = wait_for(|| ready_file(place.path()));
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    let output: Output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130), "{output:?}");
+    assert_eq!(fs::read_dir(place.path()).unwrap().count(), 0);
+    let node = ready["pid"].as_u64().unwrap();
+    assert!(!Path::new(&format!("/proc/{node}")).exists(), "the node runs on");
+}
+
+fn ready_file(place: &Path) -> Option<Value> {
+    let data: PathBuf = fs::read_dir(place).ok()?.next()?.ok()?.path();
+    serde_json::from_slice(&fs::read(data.join("ready.json")).ok()?).ok()
+}
+
+fn wait_for<T>(mut look: impl FnMut() -> Option<T>) -> T {
+    let began = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(began.elapsed() < Duration::from_secs(20), "it does not come");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn a_target_is_on_this_machine_and_runs() {
+    let run = |address: &str| {
+        let link = NodeLink {
+            network: "test".parse().unwrap(),
+            node: NodeId([1; 32]),
+            addresses: vec![address.into()],
+            name: String::new(),
+            p2p: vec![],
+        };
+        load(&["--workload", "w1", "--target", &link.to_string()]).output().unwrap()
+    };
+    let elsewhere = run("192.0.2.1:7450");
+    assert_eq!(elsewhere.status.code(), Some(2), "{elsewhere:?}");
+    assert!(String::from_utf8_lossy(&elsewhere.stderr).contains("--allow-remote"), "{elsewhere:?}");
+    let nobody = run("127.0.0.1:1");
+    assert_eq!(nobody.status.code(), Some(3), "{nobody:?}");
+}
+
+#[test]
+fn every_command_explains_itself() {
+    for command in ["run", "compare", "report", "completions", "man"] {
+        let output = Command::new(LOAD).args([command, "--help"]).output().unwrap();
+        assert!(output.status.success() && output.stdout.len() > 200, "{command}: {output:?}");
+    }
+    let usage = Command::new(LOAD).args(["run", "--workload", "w9"]).output().unwrap();
+    assert_eq!(usage.status.code(), Some(2), "{usage:?}");
+}
+
+#[test]
+fn results_are_compared_and_reported() {
+    let place = tempfile::tempdir().unwrap();
+    let [before, after] = [("a", 20.0), ("b", 10.0)].map(|(name, cpu)| {
+        let path = place.path().join(name);
+        let result = serde_json::json!({"workload": "w2", "seed": 1, "cpu_us_per_message": cpu});
+        fs::write(&path, result.to_string()).unwrap();
+        path.display().to_string()
+    });
+    let run = |args: &[&str]| {
+        let output = Command::new(LOAD).args(args).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let changes: Value =
+        serde_json::from_str(&run(&["--json", "compare", &before, &after])).unwrap();
+    assert_eq!(changes[0]["field"], "cpu_us_per_message");
+    assert_eq!(changes[0]["change_percent"], -50.0);
+    let table = run(&["report", &before, &before, &after]);
+    assert!(table.contains("| W2 CPU µs per message | 105 / 112 |"), "{table}");
+    assert!(table.contains("| **20** | ≤ 10 |"), "{table}");
+    let missing = Command::new(LOAD).args(["report", "nowhere"]).output().unwrap();
+    assert_eq!(missing.status.code(), Some(4), "{missing:?}");
+}
