@@ -211,7 +211,7 @@ fn no_seam_for_tests_is_in_a_program_that_is_shipped() {
         bytes.windows(seam.len()).any(|window| window == seam)
     };
     assert!(has_seam("posthoused-faults"), "the check itself works");
-    for name in ["posthoused", "pouch", "postroad", "postroad-testnet"] {
+    for name in ["posthoused", "pouch", "postroad", "postroad-testnet", "postroad-load"] {
         assert!(!has_seam(name), "{name} contains a seam for tests");
     }
 }

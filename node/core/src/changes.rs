@@ -157,6 +157,15 @@ pub trait MailView {
         max_items: usize,
         max_bytes: usize,
     ) -> Result<Vec<StoredItem>, ReadError>;
+
+    /// The item of `mailbox` with the number `seq`, from 1, unless it is damaged.
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn item(&self, mailbox: &MailboxId, seq: u64) -> Result<Option<StoredItem>, ReadError> {
+        let found = self.items(mailbox, seq.saturating_sub(1), 1, 1)?;
+        Ok(found.into_iter().find(|item| item.seq == seq))
+    }
 }
 
 #[cfg(test)]

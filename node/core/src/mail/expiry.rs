@@ -95,10 +95,9 @@ impl Core {
         seq: u64,
         view: &dyn MailView,
     ) -> Result<Option<Origin>, ReadError> {
-        let found = view.items(&mailbox, seq - 1, 1, 1)?;
-        Ok(found.first().filter(|found| found.seq == seq).and_then(|found| {
-            let mail = item::shared(found).ok()?.mail?;
-            let copies = item::own(found).ok()?.copies;
+        Ok(view.item(&mailbox, seq)?.and_then(|found| {
+            let mail = item::shared(&found).ok()?.mail?;
+            let copies = item::own(&found).ok()?.copies;
             if let Some(node) = mail.origin {
                 return Some(Origin {
                     whom: Bereaved::Elsewhere { node, stamp: mail.stamp },

@@ -124,7 +124,7 @@ impl Core {
             };
             let held = self.mailboxes.get(&mailbox);
             let (found, again) = match outbox.ready.first().copied() {
-                Some(seq) => (view.items(&mailbox, seq - 1, 1, 1)?, Some(seq)),
+                Some(seq) => (Vec::from_iter(view.item(&mailbox, seq)?), Some(seq)),
                 None => {
                     let last = held.map_or(0, |held| held.last_seq());
                     if outbox.cursor >= last {
@@ -139,9 +139,7 @@ impl Core {
                     (found, None)
                 }
             };
-            if let Some(seq) = again
-                && found.first().is_none_or(|item| item.seq != seq)
-            {
+            if again.is_some() && found.is_empty() {
                 outbox.ready.pop_first();
                 continue;
             }

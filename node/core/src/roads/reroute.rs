@@ -57,8 +57,7 @@ impl Core {
         Rerouted { from, item: offered, to, late }: &Rerouted,
         view: &dyn MailView,
     ) -> Result<(), ReadError> {
-        let found = view.items(&MailboxId::outbox(*from), offered.seq - 1, 1, 1)?;
-        let stored = found.into_iter().find(|item| item.seq == offered.seq);
+        let stored = view.item(&MailboxId::outbox(*from), offered.seq)?;
         if !self.waits_in_outbox(*from, offered.seq) {
             return Ok(());
         }

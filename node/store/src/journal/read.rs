@@ -10,7 +10,7 @@ use super::Journal;
 use crate::contents::Span;
 use crate::files::{Files, JournalFile};
 use crate::frame::{Found, frame_at};
-use crate::index::Location;
+use crate::index::{Broken, Location};
 use crate::record::{self, Record};
 
 /// Index entries fetched at a time.
@@ -71,6 +71,11 @@ impl<F: Files> Journal<F> {
         }
     }
 
+    fn note_broken(&self, broken: Broken) -> ReadError {
+        self.unreadable().index = Some(broken.0.clone());
+        ReadError(broken.0)
+    }
+
     fn read_item(
         &self,
         mailbox: &MailboxId,
@@ -121,10 +126,9 @@ impl<F: Files> MailView for Journal<F> {
         self.check_fault().map_err(|fault| ReadError(fault.to_string()))?;
         let (mut items, mut bytes, mut from) = (Vec::new(), 0, after.checked_add(1));
         while let Some(first) = from.filter(|_| items.len() < max_items) {
-            let chunk = self.mail.range(mailbox, first, u64::MAX, CHUNK).map_err(|broken| {
-                self.unreadable().index = Some(broken.0.clone());
-                ReadError(broken.0)
-            })?;
+            let limit = CHUNK.min(max_items - items.len());
+            let chunk = self.mail.range(mailbox, first, u64::MAX, limit);
+            let chunk = chunk.map_err(|broken| self.note_broken(broken))?;
             from = chunk.last().and_then(|(seq, _)| seq.checked_add(1));
             for (seq, place) in chunk {
                 let larger = bytes + place.bytes as usize;
@@ -138,6 +142,15 @@ impl<F: Files> MailView for Journal<F> {
             }
         }
         Ok(items)
+    }
+
+    fn item(&self, mailbox: &MailboxId, seq: u64) -> Result<Option<StoredItem>, ReadError> {
+        self.check_fault().map_err(|fault| ReadError(fault.to_string()))?;
+        let place = self.mail.get(&(*mailbox, seq)).map_err(|broken| self.note_broken(broken))?;
+        match place {
+            Some(place) => self.read_item(mailbox, seq, &place),
+            None => Ok(None),
+        }
     }
 }
 

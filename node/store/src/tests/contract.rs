@@ -45,6 +45,9 @@ fn mail_reads_back_in_order_and_within_limits() {
         assert_eq!(store.items(&mailbox(0), 0, 10, 1).unwrap().len(), 1, "always one");
         assert!(store.items(&mailbox(0), 10, 10, 1000).unwrap().is_empty());
         assert!(store.items(&mailbox(0), u64::MAX, 10, 1000).unwrap().is_empty());
+        assert_eq!(store.item(&mailbox(0), 4).unwrap().map(|item| item.seq), Some(4));
+        assert!(store.item(&mailbox(0), 10_000).unwrap().is_none());
+        assert!(store.item(&mailbox(0), 0).unwrap().is_none());
         assert!(store.items(&mailbox(2), 0, 10, 1000).unwrap().is_empty());
     });
 }
