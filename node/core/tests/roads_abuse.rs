@@ -14,7 +14,7 @@ use postroad_proto::SigningKey;
 use postroad_proto::codec;
 use postroad_proto::envelope::Class;
 use postroad_proto::error::ErrorCode;
-use postroad_proto::frame::{BatchReply, Credit, Frame, MailOpened, RefusedParcel, Send};
+use postroad_proto::frame::{Ack, BatchReply, Credit, Frame, MailOpened, RefusedParcel, Send};
 use postroad_proto::ids::{NodeId, ParcelId};
 use serde_bytes::ByteArray;
 
@@ -269,4 +269,40 @@ fn a_full_table_makes_room_of_what_is_over() {
     desk.wait(8 * 86_400);
     let late = peer(10).record(&desk, 2, |_| {});
     assert_eq!(gossip(&mut desk, &late), Verdict::Accept);
+}
+
+#[test]
+fn a_device_that_never_fetches_its_notices_sends_no_more() {
+    let config =
+        Config { registration: Registration::Open, mailbox_messages: 2, ..Config::default() };
+    let mut desk = Desk::on(Posthouse::new(1, config));
+    let mut peer = Peer::new();
+    peer.introduce(&mut desk);
+    let (alice, session, bob) = alice_and_bob(&mut desk, &peer);
+    let letter = |desk: &mut Desk, number: u64| {
+        let envelope = alice.envelope(&bob, desk.now / 1000 + 600, &number.to_be_bytes());
+        let id = id_of(desk, &envelope);
+        desk.client(session, Send { number, envelope });
+        id
+    };
+    for number in 1..=2 {
+        let id = letter(&mut desk, number);
+        if number == 1 {
+            peer.take_link(&mut desk);
+        }
+        let batch = peer.batch(&mut desk);
+        let reply = peer.reply(&desk, batch.number, id);
+        desk.say(reply);
+    }
+    let seqs: Vec<u64> = desk.notices(session).iter().map(|notice| notice.seq).collect();
+    letter(&mut desk, 3);
+    let refused = desk.told(session, |frame| match frame {
+        Frame::Refused(refused) => Some(refused.code),
+        _ => None,
+    });
+    assert_eq!(refused, [ErrorCode::SenderQuota]);
+    let ranges = seqs.iter().map(|seq| (*seq, *seq)).collect();
+    desk.client(session, Ack { generation: 1, ranges });
+    letter(&mut desk, 4);
+    assert_eq!(accepted(&mut desk, session).len(), 1);
 }
