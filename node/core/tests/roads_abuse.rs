@@ -306,3 +306,46 @@ fn a_device_that_never_fetches_its_notices_sends_no_more() {
     letter(&mut desk, 4);
     assert_eq!(accepted(&mut desk, session).len(), 1);
 }
+
+#[test]
+fn one_peer_introduces_so_many_nodes_by_gossip_and_no_more() {
+    let mut desk = Desk::new();
+    let told = |desk: &mut Desk, number: u64, from: u8| {
+        let mut seed = [1; 32];
+        seed[..8].copy_from_slice(&number.to_be_bytes());
+        let new = Peer { key: SigningKey::from_bytes(&seed), ..Peer::new() };
+        let record = codec::encode(&new.record(desk, 1, |_| {})).unwrap().into();
+        desk.road(Event::Gossip { id: 5, from: NodeId([from; 32]), record });
+        desk.next(|command| match command {
+            Command::Verdict { id: 5, verdict } => Some(*verdict),
+            _ => None,
+        })
+    };
+    for number in 0..1200 {
+        assert_eq!(told(&mut desk, number, 8), Some(Verdict::Accept));
+    }
+    assert_eq!(told(&mut desk, 1200, 8), Some(Verdict::Ignore));
+    assert_eq!(told(&mut desk, 1200, 9), Some(Verdict::Accept), "another peer may");
+}
+
+#[test]
+fn a_connection_that_mail_made_is_no_neighbour() {
+    let config = Config {
+        registration: Registration::Open,
+        roads: RoadsConfig { outbound_peers: 1, ..RoadsConfig::default() },
+        ..Config::default()
+    };
+    let mut desk = Desk::on(Posthouse::new(1, config));
+    let peer = Peer::new();
+    third().introduce(&mut desk);
+    peer.introduce(&mut desk);
+    let address = "/ip4/127.0.0.1/tcp/9".into();
+    desk.road(Event::PeerUp { node: third().node(), outbound: true, address });
+    desk.commands.clear();
+    desk.wait(1);
+    let chosen = desk.next(|command| match command {
+        Command::Connect { node, .. } => Some(*node),
+        _ => None,
+    });
+    assert_eq!(chosen, Some(peer.node()), "a neighbour is looked for all the same");
+}

@@ -21,9 +21,9 @@ use super::reason;
 use crate::engine::{EngineHandle, Stopped};
 use crate::outgoing::{Outgoing, Todo};
 
-/// Bytes that may wait to be written to one node: the largest credit is 32 MiB of envelopes, of
-/// which a part is always on the wire.
-const MAX_UNREAD: usize = 48 << 20;
+/// Bytes that may wait to be written to one node: the core has 8 MiB of envelopes unanswered at
+/// most, and what encodes them comes on top.
+const MAX_UNREAD: usize = 16 << 20;
 /// Whoever takes longer to read a piece of what was written is gone.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Bytes in one piece.

@@ -59,17 +59,22 @@ impl Intake {
 }
 
 /// To whom a parcel goes, and by what right: all that tells senders apart here.
-#[derive(PartialEq, Eq)]
 pub(crate) struct Claim {
     account: AccountId,
-    token: Option<Hash>,
+    token: Option<DeliveryToken>,
     tag: Option<RequestTag>,
 }
 
 impl Claim {
     fn of(parcel: &Parcel) -> Self {
-        let token = parcel.token.as_ref().map(DeliveryToken::hash);
-        Self { account: parcel.account, token, tag: parcel.request_tag() }
+        let (account, token) = (parcel.account, parcel.token.clone());
+        Self { account, token, tag: parcel.request_tag() }
+    }
+
+    fn is_of(&self, parcel: &Parcel) -> bool {
+        self.account == parcel.account
+            && self.token == parcel.token
+            && self.tag == parcel.request_tag()
     }
 }
 
@@ -106,15 +111,14 @@ impl Core {
         }
         let routes = core::mem::take(&mut intake.envelope.routes);
         for (home, parcel) in routes.iter().flat_map(|r| r.parcels.iter().map(|p| (r.home, p))) {
-            let claim = Claim::of(parcel);
-            let earlier = put_off.iter().find(|(earlier, _)| *earlier == claim);
+            let earlier = put_off.iter().find(|(claim, _)| claim.is_of(parcel));
             let taken = match earlier {
                 Some((_, refusal)) => Err(refusal.clone().into()),
                 None => self.take_parcel(now, &mut intake, home, parcel),
             };
             if let Err(rejection) = taken {
                 if rejection.refusal.code.retriable() && earlier.is_none() {
-                    put_off.push((claim, rejection.refusal.clone()));
+                    put_off.push((Claim::of(parcel), rejection.refusal.clone()));
                 }
                 self.refuse(&intake, Some(parcel.account), rejection);
             }

@@ -219,7 +219,7 @@ impl Core {
         }
         if self.routing.emptied_at.is_none_or(|at| at + MAKE_ROOM <= self.steady) {
             self.routing.emptied_at = Some(self.steady);
-            self.clean_routes(now);
+            self.drop_dead_routes(now);
         }
         (self.routing.routes.len() as u64) < most
     }
@@ -270,9 +270,17 @@ impl Core {
         }
     }
 
+    /// Tidies up, once an hour.
+    pub(crate) fn clean_routes(&mut self, now: Millis) {
+        self.drop_dead_routes(now);
+        self.forget_idle_outboxes();
+        self.compare.try_put_off_again();
+        self.timers.set(Timer::Routes, self.steady + CLEAN);
+    }
+
     /// Forgets nodes that no mail can wait for any more; of a large table also those whose record is
     /// over and for which nothing waits.
-    pub(crate) fn clean_routes(&mut self, now: Millis) {
+    fn drop_dead_routes(&mut self, now: Millis) {
         let is_large = self.routing.routes.len() as u64 > self.config.roads.max_routes / 2;
         let gone = |node: &NodeId, route: &Route| {
             let kept = match is_large && !self.is_named(node) && !self.has_something_for(node) {
@@ -292,9 +300,6 @@ impl Core {
             self.tables.routes.remove(&node, &mut self.group.staged);
             self.news(now, News::Forgotten { node });
         }
-        self.forget_idle_outboxes();
-        self.compare.try_put_off_again();
-        self.timers.set(Timer::Routes, self.steady + CLEAN);
     }
 
     /// The records of nodes whose ids begin so.
