@@ -4,21 +4,17 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "../benches/stage/nodes.rs"]
+mod nodes;
+
 use std::time::Instant;
 
 use bytes::Bytes;
+use nodes::{NOW, gossiped, node, record, settle, verdicts};
 use postroad_core::changes::Recovered;
 use postroad_core::roads::{Command, Event, Verdict};
-use postroad_core::{Config, Core, Input, Keys, Output};
-use postroad_proto::SigningKey;
-use postroad_proto::codec;
+use postroad_core::{Core, Input};
 use postroad_proto::frame::Frame;
-use postroad_proto::ids::{Hash, NodeId};
-use postroad_proto::network::Network;
-use postroad_proto::record::NodeRecord;
-use postroad_proto::signed::Signed;
-
-const NOW: u64 = 1_800_000_000_000;
 
 fn main() {
     let mut arguments = std::env::args().skip(1).map(|text| text.parse().expect("a number"));
@@ -36,13 +32,10 @@ fn main() {
     }
     println!("taking them one by one, signatures checked: {:.0?}", started.elapsed());
     println!("resident for them, what is to be written included: {} KiB", resident() - before);
-    let written = one.seal(NOW).expect("they are written");
-    let state: Vec<(Bytes, Bytes)> =
-        written.state.into_iter().filter_map(|change| Some((change.key, change.value?))).collect();
+    let recovered = nodes::recovered(one.seal(NOW).expect("they are written"));
     one.committed();
     one.take_outputs();
 
-    let recovered = Recovered { commit: 1, state, ..Recovered::default() };
     let started = Instant::now();
     let mut other = node(1, &recovered);
     println!("loading them at start: {:.0?}", started.elapsed());
@@ -69,78 +62,10 @@ fn copy(recovered: &Recovered) -> Recovered {
     Recovered { state, ..Recovered::default() }
 }
 
-fn network() -> Network {
-    "measured".parse().unwrap()
-}
-
-fn node(number: u8, recovered: &Recovered) -> Core {
-    let keys = Keys {
-        signing: SigningKey::from_bytes(&[number; 32]),
-        secret: [number; 32],
-        network: network(),
-        name: format!("node{number}.example"),
-    };
-    let mut core = Core::start(Config::default(), keys, recovered, [number; 8], NOW).unwrap();
-    settle(&mut core);
-    core
-}
-
-/// A node as they are met in the field: two addresses, a name.
-fn record(index: u64, seq: u64) -> Bytes {
-    let mut seed = [7; 32];
-    seed[..8].copy_from_slice(&index.to_be_bytes());
-    let key = SigningKey::from_bytes(&seed);
-    let record = NodeRecord {
-        version: 1,
-        flags: 0,
-        node: NodeId(key.verifying_key().to_bytes()),
-        seq: NOW / 1000 + seq,
-        generation: 1,
-        next_key: Some(Hash([1; 32])),
-        noise: Hash([2; 32]),
-        next_noise: Some(Hash([3; 32])),
-        client: vec![format!("post{index}.example.org:7450")],
-        p2p: vec![
-            format!("/dns4/post{index}.example.org/tcp/7452"),
-            "/ip4/192.0.2.17/tcp/7452".into(),
-        ],
-        relays: vec![],
-        name: format!("post{index}.example.org"),
-        region: "eu".into(),
-        versions: (1, 1),
-        features: 0,
-        max_body: 65_536,
-        max_deadline: 2_592_000,
-        issued: NOW / 1000,
-        expires: NOW / 1000 + 7 * 86_400,
-    };
-    codec::encode(&Signed::new(&record, &key, &network()).unwrap()).unwrap().into()
-}
-
-fn settle(core: &mut Core) -> Vec<Command> {
-    core.seal(NOW);
-    core.committed();
-    let outputs = core.take_outputs().into_iter();
-    outputs
-        .filter_map(|output| match output {
-            Output::Road(command) => Some(command),
-            _ => None,
-        })
-        .collect()
-}
-
-/// The `index`-th record comes by gossip. One peer may not tell of all that many nodes.
 fn gossip(core: &mut Core, index: u64, record: &Bytes) -> Verdict {
-    let from = NodeId([(index / 1000) as u8; 32]);
-    let event = Event::Gossip { id: 1, from, record: record.clone() };
-    core.handle(NOW, Input::Road(event));
+    core.handle(NOW, gossiped(index, record));
     core.committed();
-    let outputs = core.take_outputs().into_iter();
-    let mut verdicts = outputs.filter_map(|output| match output {
-        Output::Road(Command::Verdict { verdict, .. }) => Some(verdict),
-        _ => None,
-    });
-    verdicts.next().expect("a verdict")
+    verdicts(core.take_outputs()).pop().expect("a verdict")
 }
 
 /// Lets `one` compare its table with that of `two`. Bytes of all questions and answers.

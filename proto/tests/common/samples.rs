@@ -1,6 +1,5 @@
 //! One of everything, with fixed keys: what the vectors are made of.
 
-use postroad_proto::SigningKey;
 use postroad_proto::blob::Blob;
 use postroad_proto::content::{
     Card, Introduction, Message, Queued, ReceiptContent, Sender, Text, conversation, kind, receipt,
@@ -19,6 +18,7 @@ use postroad_proto::record::digest::{self, Entry};
 use postroad_proto::record::{AccountRecord, Device, DeviceList, HandleRecord, NodeRecord};
 use postroad_proto::signed::{Purpose, Signed, sign};
 use postroad_proto::token::{DeliveryToken, InviteCode, TokenEntry};
+use postroad_proto::{Signer as _, SigningKey};
 use serde_bytes::ByteArray;
 
 /// 2026-01-01T00:00:00Z.
@@ -188,7 +188,7 @@ pub(crate) fn prekey(fallback: bool) -> Prekey {
     let key_bytes = public_key(&NoiseSecret([0x40 + u8::from(fallback); 32]));
     let input =
         Prekey::signature_input(alice(), 1, key_bytes, fallback, &network()).expect("encodes");
-    let signature = ed25519_dalek::Signer::sign(&key(OLM_SEED), &input).to_bytes();
+    let signature = key(OLM_SEED).sign(&input).to_bytes();
     Prekey { key: key_bytes, fallback, signature }
 }
 
