@@ -28,10 +28,9 @@ fn main() {
 fn merge(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("routing");
     group.throughput(Throughput::Elements(NEW)).sample_size(20);
+    let (known, new) = tables();
+    let (mut core, mut round) = (node(1, &known), 0);
     group.bench_function("merge_100_new_into_10000", |bencher| {
-        let (known, new) = tables();
-        let mut core = node(1, &known);
-        let mut round = 0;
         bencher.iter_custom(|times| {
             let mut sum = Duration::ZERO;
             for _ in 0..times {

@@ -44,7 +44,7 @@ pub(crate) struct Stage {
 
 impl Stage {
     pub(crate) fn new() -> Self {
-        let core = nodes::node(1, &Recovered::default());
+        let core = nodes::starting(1, &Recovered::default());
         let (home, network) = (core.node(), nodes::network());
         let peer = NodeId(SigningKey::from_bytes(&[99; 32]).verifying_key().to_bytes());
         let person = |number, home| Persona::new(number, home, &network);
@@ -61,7 +61,7 @@ impl Stage {
             batches: 0,
             sessions: 2,
         };
-        // The start staged nothing that this store lacks: it is as new as the core.
+        stage.settle();
         stage.join(ALICE, &alice, &[]);
         stage.join(BOB, &bob, &[&alice, &dora]);
         let carol = stage.carol.clone();

@@ -17,8 +17,15 @@ pub(crate) fn network() -> Network {
     "measured".parse().unwrap()
 }
 
-/// A node that takes all the mail of its users that comes.
+/// A node that has started.
 pub(crate) fn node(number: u8, recovered: &Recovered) -> Core {
+    let mut core = starting(number, recovered);
+    settle(&mut core);
+    core
+}
+
+/// A node whose first group waits to be sealed. It takes all the mail of its users that comes.
+pub(crate) fn starting(number: u8, recovered: &Recovered) -> Core {
     let keys = Keys {
         signing: SigningKey::from_bytes(&[number; 32]),
         secret: [number; 32],
@@ -26,9 +33,7 @@ pub(crate) fn node(number: u8, recovered: &Recovered) -> Core {
         name: format!("node{number}.example"),
     };
     let config = Config { registration: Registration::Open, token_rate: 0, ..Config::default() };
-    let mut core = Core::start(config, keys, recovered, [number; 8], NOW).unwrap();
-    settle(&mut core);
-    core
+    Core::start(config, keys, recovered, [number; 8], NOW).unwrap()
 }
 
 /// A node as they are met in the field: two addresses, a name.
