@@ -14,7 +14,7 @@ type Key = (MailboxId, u64);
 /// First in, first out. What several items share is counted for each: the bound is an upper one.
 #[derive(Debug, Default)]
 pub(crate) struct Cache {
-    items: HashMap<Key, StoredItem>,
+    items: HashMap<Key, StoredItem, foldhash::fast::RandomState>,
     order: VecDeque<Key>,
     bytes: usize,
 }
@@ -30,10 +30,11 @@ impl Cache {
         if size > MAX_BYTES {
             return;
         }
-        self.remove(&key);
         self.bytes += size;
-        self.items.insert(key, item);
-        self.order.push_back(key);
+        match self.items.insert(key, item) {
+            Some(old) => self.bytes -= old.shared.len() + old.own.len(),
+            None => self.order.push_back(key),
+        }
         while self.bytes > MAX_BYTES || self.order.len() > MAX_ITEMS {
             let Some(oldest) = self.order.pop_front() else { break };
             self.remove(&oldest);

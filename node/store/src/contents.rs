@@ -1,13 +1,16 @@
 //! What one segment holds, without the bodies: collected while it is written, stored in its
 //! footer, or found again by scanning it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use postroad_core::changes::MailboxId;
 use postroad_proto::ids::ParcelId;
 
 use crate::frame::framed;
 use crate::record::{Item, Record};
+
+/// The lowest and highest number of each mailbox.
+pub(crate) type Spans = HashMap<MailboxId, (u64, u64), foldhash::fast::RandomState>;
 
 /// Names a state key without holding it.
 pub(crate) type KeyHash = [u8; 16];
@@ -99,7 +102,7 @@ pub(crate) struct Contents {
     pub(crate) acks: BTreeMap<MailboxId, AckSet>,
     pub(crate) state: Vec<StateRef>,
     /// The lowest and highest number held of each mailbox.
-    pub(crate) spans: BTreeMap<MailboxId, (u64, u64)>,
+    pub(crate) spans: Spans,
     /// Ranges noted, merged or not: bounds what their part of the footer takes.
     pub(crate) ack_ranges: usize,
 }
@@ -108,7 +111,9 @@ impl Contents {
     /// Adds what a frame holds.
     pub(crate) fn note(&mut self, record: &Record<'_>, span: Span) {
         match record {
-            Record::Mail { shared, items, .. } => self.note_mail(shared.len(), items, span),
+            Record::Mail { shared, items, .. } => {
+                self.note_mail(shared.len(), items.iter().copied(), span);
+            }
             Record::Ack { time, mailbox, ranges, .. } => self.note_ack(mailbox, *time, ranges),
             Record::State { commit, key, value } => self.state.push(StateRef {
                 hash: key_hash(key),
@@ -122,20 +127,31 @@ impl Contents {
         }
     }
 
-    fn note_mail(&mut self, shared: usize, items: &[Item<'_>], span: Span) {
+    /// Adds a mail record whose shared part has so many bytes.
+    pub(crate) fn note_mail<'a>(
+        &mut self,
+        shared: usize,
+        items: impl Iterator<Item = Item<'a>>,
+        span: Span,
+    ) {
         let record = self.records.len() as u32;
         self.records.push(span);
         for item in items {
             let bytes = (shared + item.own.len()) as u32;
-            let Item { mailbox, seq, id, expires, .. } = *item;
+            let Item { mailbox, seq, id, expires, .. } = item;
             self.note_item(ItemRef { mailbox, seq, id, expires, record, bytes });
         }
     }
 
     pub(crate) fn note_item(&mut self, item: ItemRef) {
-        let held = self.spans.entry(item.mailbox).or_insert((item.seq, item.seq));
-        *held = (held.0.min(item.seq), held.1.max(item.seq));
+        self.note_span(item.mailbox, (item.seq, item.seq));
         self.items.push(item);
+    }
+
+    /// The lowest and highest number of some items of a mailbox.
+    pub(crate) fn note_span(&mut self, mailbox: MailboxId, span: (u64, u64)) {
+        let held = self.spans.entry(mailbox).or_insert(span);
+        *held = (held.0.min(span.0), held.1.max(span.1));
     }
 
     pub(crate) fn note_ack(&mut self, mailbox: &MailboxId, time: u64, ranges: &[(u64, u64)]) {

@@ -179,12 +179,17 @@ fn read_contents(payload: &[u8]) -> Option<Contents> {
 fn read_items(reader: &mut Reader<'_>, contents: &mut Contents) -> Option<()> {
     let mailbox = read_mailbox(reader)?;
     let (base_seq, base_expires) = (reader.u64()?, reader.u64()?);
+    let mut span: Option<(u64, u64)> = None;
     for _ in 0..reader.u32()? {
         let id = postroad_proto::ids::ParcelId(reader.array()?);
         let seq = base_seq.checked_add(reader.u32()?.into())?;
         let expires = base_expires.checked_add(reader.u32()?.into())?;
         let (record, bytes) = (reader.u32()?, reader.u32()?);
-        contents.note_item(ItemRef { mailbox, seq, id, expires, record, bytes });
+        span = Some(span.map_or((seq, seq), |(low, high)| (low.min(seq), high.max(seq))));
+        contents.items.push(ItemRef { mailbox, seq, id, expires, record, bytes });
+    }
+    if let Some(span) = span {
+        contents.note_span(mailbox, span);
     }
     Some(())
 }

@@ -147,7 +147,13 @@ pub(crate) struct FrameWriter {
 
 impl FrameWriter {
     pub(crate) fn new(salt: u32, base: u32) -> Self {
-        Self { buffer: Vec::new(), base, salt }
+        Self::with_buffer(salt, base, Vec::new())
+    }
+
+    /// One that writes into `buffer`, which may have been used before.
+    pub(crate) fn with_buffer(salt: u32, base: u32, mut buffer: Vec<u8>) -> Self {
+        buffer.clear();
+        Self { buffer, base, salt }
     }
 
     /// Adds one frame whose payload `write` appends; returns its offset and length.

@@ -1,6 +1,6 @@
 //! Where every mailbox item lies: in memory, and once that is settled mostly in sled.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, btree_map};
 use std::ops::Bound;
 use std::path::PathBuf;
 
@@ -45,15 +45,24 @@ enum Phase {
     Memory,
     /// Memory has everything; the index on disk agrees with it up to the cursor.
     Reconciling { disk: DiskIndex, cursor: Option<Key>, dirty: BTreeSet<Key> },
-    /// Memory has what the index on disk lacks: new places, and `None` for what is gone.
+    /// Memory has what the index on disk lacks: new places, and what is gone from there.
     Ready { disk: DiskIndex },
+}
+
+/// What memory knows of an item.
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    /// `None` once it is gone.
+    place: Option<Location>,
+    /// Whether the index on disk may have it, too: only then must it be told that it is gone.
+    on_disk: bool,
 }
 
 /// The index of mailboxes.
 pub(crate) struct MailIndex {
     path: Option<PathBuf>,
     cache_bytes: u64,
-    entries: BTreeMap<Key, Option<Location>>,
+    entries: BTreeMap<Key, Entry>,
     phase: Phase,
     failures: u32,
 }
@@ -63,10 +72,11 @@ impl MailIndex {
         Self { path, cache_bytes, entries: BTreeMap::new(), phase: Phase::Memory, failures: 0 }
     }
 
-    /// Starts over from `entries`, which must be complete. The files on disk are deleted when
+    /// Starts over from `entries`, which must be complete; in order they take least time. The files on disk are deleted when
     /// they are known to be bad.
-    pub(crate) fn reset(&mut self, entries: BTreeMap<Key, Location>, bad: bool) {
-        self.entries = entries.into_iter().map(|(key, place)| (key, Some(place))).collect();
+    pub(crate) fn reset(&mut self, entries: impl Iterator<Item = (Key, Location)>, bad: bool) {
+        let entry = |place| Entry { place: Some(place), on_disk: false };
+        self.entries = entries.map(|(key, place)| (key, entry(place))).collect();
         self.phase = Phase::Memory;
         let Some(path) = self.path.as_deref().filter(|_| bad) else { return };
         disk::remove(path);
@@ -91,17 +101,39 @@ impl MailIndex {
         }
     }
 
+    /// A new item: its number was never used before.
     pub(crate) fn insert(&mut self, key: Key, place: Location) {
         self.touch(key);
-        self.entries.insert(key, Some(place));
+        self.entries.insert(key, Entry { place: Some(place), on_disk: false });
     }
 
-    pub(crate) fn remove(&mut self, key: &Key) {
+    /// An item lies elsewhere from now on.
+    pub(crate) fn relocate(&mut self, key: Key, place: Location) {
+        self.touch(key);
+        let entry = self.entries.entry(key).or_insert(Entry { place: None, on_disk: true });
+        entry.place = Some(place);
+    }
+
+    /// Removes an item; returns where it lay.
+    pub(crate) fn take(&mut self, key: &Key) -> Result<Option<Location>, Broken> {
         self.touch(*key);
-        match self.phase {
-            Phase::Ready { .. } => self.entries.insert(*key, None),
-            _ => self.entries.remove(key),
+        let Phase::Ready { disk } = &self.phase else {
+            return Ok(self.entries.remove(key).and_then(|entry| entry.place));
         };
+        match self.entries.entry(*key) {
+            btree_map::Entry::Occupied(mut entry) if entry.get().on_disk => {
+                Ok(entry.get_mut().place.take())
+            }
+            // Most mail is gone before the disk ever hears of it.
+            btree_map::Entry::Occupied(entry) => Ok(entry.remove().place),
+            btree_map::Entry::Vacant(vacant) => {
+                let place = disk.get(key)?;
+                if place.is_some() {
+                    vacant.insert(Entry { place: None, on_disk: true });
+                }
+                Ok(place)
+            }
+        }
     }
 
     fn touch(&mut self, key: Key) {
@@ -112,7 +144,7 @@ impl MailIndex {
 
     pub(crate) fn get(&self, key: &Key) -> Result<Option<Location>, Broken> {
         match (self.entries.get(key), &self.phase) {
-            (Some(place), _) => Ok(*place),
+            (Some(entry), _) => Ok(entry.place),
             (None, Phase::Ready { disk }) => disk.get(key),
             (None, _) => Ok(None),
         }
@@ -129,11 +161,23 @@ impl MailIndex {
         if first > last {
             return Ok(Vec::new());
         }
+        let count = (last - first).saturating_add(1);
         let (first, last) = ((*mailbox, first), (*mailbox, last));
-        let mut memory = self.entries.range(first..=last).peekable();
-        let Phase::Ready { disk } = &self.phase else {
-            return Ok(memory.filter_map(|(key, p)| Some((key.1, (*p)?))).take(limit).collect());
+        let memory = self.entries.range(first..=last);
+        let complete = || memory.clone().take(limit).count() as u64 == count;
+        let disk = match &self.phase {
+            // What is acked mostly came a moment ago: then there is nothing to ask the disk.
+            Phase::Ready { disk }
+                if disk.reaches(mailbox, first.1) && (count > limit as u64 || !complete()) =>
+            {
+                disk
+            }
+            _ => {
+                let places = memory.filter_map(|(key, entry)| Some((key.1, entry.place?)));
+                return Ok(places.take(limit).collect());
+            }
         };
+        let mut memory = memory.peekable();
         let mut stored = disk.range(first, Some(last)).peekable();
         let mut merged = Vec::new();
         while merged.len() < limit {
@@ -148,7 +192,7 @@ impl MailIndex {
                 stored.next();
             }
             if memory_seq.is_some_and(|seq| stored_seq.is_none_or(|other| seq <= other)) {
-                merged.extend(memory.next().and_then(|(key, place)| Some((key.1, (*place)?))));
+                merged.extend(memory.next().and_then(|(key, entry)| Some((key.1, entry.place?))));
             } else if let Some(next) = stored.next() {
                 let (key, place) = next?;
                 merged.push((key.1, place));
@@ -186,16 +230,19 @@ impl MailIndex {
         let phase = std::mem::replace(&mut self.phase, Phase::Memory);
         if let Phase::Reconciling { disk, dirty, .. } = phase {
             let old = std::mem::take(&mut self.entries);
-            self.entries =
-                dirty.into_iter().map(|key| (key, old.get(&key).copied().flatten())).collect();
+            let place = |key: &Key| old.get(key).and_then(|entry| entry.place);
+            self.entries = dirty
+                .into_iter()
+                .map(|key| (key, Entry { place: place(&key), on_disk: true }))
+                .collect();
             self.phase = Phase::Ready { disk };
         }
     }
 
     /// Writes one batch of what memory holds; true when more is left.
     fn write_behind(&mut self) -> Result<bool, Broken> {
-        let Phase::Ready { disk } = &self.phase else { return Ok(false) };
-        let batch: Vec<_> = self.entries.iter().take(BATCH).map(|(k, p)| (*k, *p)).collect();
+        let Phase::Ready { disk } = &mut self.phase else { return Ok(false) };
+        let batch: Vec<_> = self.entries.iter().take(BATCH).map(|(k, e)| (*k, e.place)).collect();
         disk.apply(&batch)?;
         for (key, _) in &batch {
             self.entries.remove(key);
@@ -203,9 +250,9 @@ impl MailIndex {
         Ok(!self.entries.is_empty())
     }
 
-    /// Writes everything, for an orderly shutdown.
+    /// For an orderly shutdown. What memory still has is not written: the next start compares the
+    /// index with the journal anyway, and whoever stops a node does not wait for minutes.
     pub(crate) fn close(&mut self) -> Result<(), Broken> {
-        while self.write_behind()? {}
         match &self.phase {
             Phase::Ready { disk } => disk.flush(),
             _ => Ok(()),
@@ -215,15 +262,15 @@ impl MailIndex {
 
 /// Brings the disk in line with memory for the keys behind `cursor`; returns the next cursor.
 fn reconcile(
-    entries: &BTreeMap<Key, Option<Location>>,
-    disk: &DiskIndex,
+    entries: &BTreeMap<Key, Entry>,
+    disk: &mut DiskIndex,
     cursor: Option<Key>,
 ) -> Result<Option<Key>, Broken> {
     let from = cursor.map_or(Bound::Unbounded, Bound::Excluded);
     let wanted: Vec<(Key, Location)> = entries
         .range((from, Bound::Unbounded))
         .take(BATCH)
-        .filter_map(|(key, place)| Some((*key, (*place)?)))
+        .filter_map(|(key, entry)| Some((*key, entry.place?)))
         .collect();
     let until = if wanted.len() < BATCH { None } else { wanted.last().map(|(key, _)| *key) };
     let mut missing: BTreeMap<Key, Option<Location>> =
@@ -231,8 +278,10 @@ fn reconcile(
     // Of what only the disk has, no more than a batch goes in one step.
     let mut removed = 0;
     let mut reached = until;
+    let mut kept = Vec::new();
     for entry in disk.range_after(cursor, until) {
         let (key, place) = entry?;
+        kept.push(key);
         match missing.get(&key) {
             Some(Some(wanted)) if *wanted == place => {
                 missing.remove(&key);
@@ -252,6 +301,81 @@ fn reconcile(
         Some(reached) => missing.range(..=reached).map(|(k, p)| (*k, *p)).collect(),
         None => missing.into_iter().collect(),
     };
+    for key in &kept {
+        disk.note(key);
+    }
     disk.apply(&changes)?;
     Ok(reached)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PLACE: Location = Location { segment: 1, offset: 128, length: 64, bytes: 40, weight: 64 };
+
+    fn ready(dir: &std::path::Path) -> MailIndex {
+        let mut index = MailIndex::new(Some(dir.join("index")), 1 << 20);
+        while index.step().unwrap() {}
+        assert!(index.settled());
+        index
+    }
+
+    fn key(seq: u64) -> Key {
+        let account = postroad_proto::ids::AccountId([7; 32]);
+        (MailboxId { account, device: 1 }, seq)
+    }
+
+    #[test]
+    fn mail_that_is_gone_before_the_disk_hears_of_it_leaves_nothing_to_write() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut index = ready(dir.path());
+        index.insert(key(1), PLACE);
+        assert_eq!(index.take(&key(1)).unwrap(), Some(PLACE));
+        assert!(index.entries.is_empty());
+        assert_eq!(index.take(&key(1)).unwrap(), None);
+        assert!(index.entries.is_empty());
+    }
+
+    #[test]
+    fn the_disk_hears_that_what_it_has_is_gone_or_elsewhere() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut index = ready(dir.path());
+        let there = Location { segment: 2, ..PLACE };
+        for seq in 1..=4 {
+            index.insert(key(seq), PLACE);
+        }
+        assert!(!index.write_behind().unwrap());
+        assert!(index.entries.is_empty());
+        assert_eq!(index.take(&key(1)).unwrap(), Some(PLACE));
+        index.relocate(key(2), there);
+        index.relocate(key(3), there);
+        assert_eq!(index.take(&key(3)).unwrap(), Some(there));
+        let expected = [(2, there), (4, PLACE)];
+        assert_eq!(index.range(&key(0).0, 0, u64::MAX, 10).unwrap(), expected);
+        while index.write_behind().unwrap() {}
+        assert!(index.entries.is_empty());
+        assert_eq!(index.range(&key(0).0, 0, u64::MAX, 10).unwrap(), expected);
+        assert_eq!(index.get(&key(1)).unwrap(), None);
+    }
+
+    #[test]
+    fn a_range_that_memory_knows_whole_is_right_without_the_disk() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut index = ready(dir.path());
+        for seq in 1..=3 {
+            index.insert(key(seq), PLACE);
+        }
+        index.write_behind().unwrap();
+        index.take(&key(2)).unwrap();
+        index.insert(key(4), PLACE);
+        let numbers = |from, to| {
+            let found = index.range(&key(0).0, from, to, usize::MAX).unwrap();
+            found.into_iter().map(|(seq, _)| seq).collect::<Vec<_>>()
+        };
+        assert_eq!(numbers(2, 2), []);
+        assert_eq!(numbers(4, 4), [4]);
+        assert_eq!(numbers(1, 4), [1, 3, 4]);
+        assert_eq!(numbers(3, 9), [3, 4]);
+    }
 }

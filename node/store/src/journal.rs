@@ -26,6 +26,7 @@ use crate::record::{self, End, Item};
 use crate::{Room, Store, StoreStats};
 
 mod compact;
+mod found;
 mod open;
 mod read;
 mod room;
@@ -35,6 +36,9 @@ mod upkeep;
 use compact::Job;
 pub(crate) use open::{footer_of, read_header};
 use segment::{Active, Segment};
+
+/// A larger buffer is not kept for the next group, bytes.
+const KEPT_BUFFER: usize = 2 << 20;
 
 /// The latest record of a key.
 #[derive(Debug, Clone, Copy)]
@@ -72,6 +76,8 @@ pub struct Journal<F: Files> {
     /// The segment whose compaction last found no room, and until when it rests.
     resting: Option<(u32, u64)>,
     counts: Counts,
+    /// What groups are put together in: fresh memory for each would have to be zeroed.
+    buffer: Vec<u8>,
     /// Damaged records met while reading; guards which are counted already.
     unreadable: Mutex<read::Unreadable>,
 }
@@ -112,15 +118,22 @@ impl<F: Files> Journal<F> {
     }
 
     fn plan_acks(&self, changes: &Changes) -> Result<Vec<PlannedAck>, Broken> {
+        if changes.acks.is_empty() {
+            return Ok(Vec::new());
+        }
+        let new = changes.mail.iter().flat_map(|mail| &mail.items);
+        let mut new: Vec<_> = new.map(|item| (item.mailbox, item.seq)).collect();
+        new.sort_unstable();
         let mut planned = Vec::with_capacity(changes.acks.len());
         for ack in &changes.acks {
             let mut plan =
                 PlannedAck { mailbox: ack.mailbox, ranges: Vec::new(), removes: Vec::new() };
             for (first, last) in ack.ranges.iter().copied() {
                 let held = self.mail.range(&ack.mailbox, first, last, usize::MAX)?;
-                let new = changes.mail.iter().flat_map(|mail| &mail.items);
-                let new = new.filter(|item| item.mailbox == ack.mailbox);
-                let new = new.map(|item| item.seq).filter(|seq| (first..=last).contains(seq));
+                let from = new.partition_point(|key| *key < (ack.mailbox, first));
+                let new = new.iter().skip(from).map_while(|(mailbox, seq)| {
+                    (*mailbox == ack.mailbox && *seq <= last).then_some(*seq)
+                });
                 let mut seqs: Vec<u64> = held.iter().map(|(seq, _)| *seq).chain(new).collect();
                 seqs.sort_unstable();
                 if let (Some(low), Some(high)) = (seqs.first(), seqs.last()) {
@@ -148,14 +161,19 @@ impl<F: Files> Journal<F> {
         let Some(segment) = self.segments.get(&active.number) else {
             return Err(StoreError::Corrupt("the active segment is not open".to_owned()));
         };
-        let mut writer = FrameWriter::new(segment.header.salt, active.used);
+        let buffer = std::mem::take(&mut self.buffer);
+        let mut writer = FrameWriter::with_buffer(segment.header.salt, active.used, buffer);
         write(&mut writer, &mut active);
         let (offset, _) = writer.frame(|out| {
             record::put_end(out, &End { start: active.used, records: active.pending, ..end });
         });
         debug_assert!(offset >= active.used);
         let used = writer.position();
-        let mut done = segment.file.write_at(&writer.into_bytes(), active.used.into());
+        let bytes = writer.into_bytes();
+        let mut done = segment.file.write_at(&bytes, active.used.into());
+        if bytes.capacity() <= KEPT_BUFFER {
+            self.buffer = bytes;
+        }
         if done.is_ok() && end.synced {
             self.counts.syncs.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
             done = segment.file.sync();
@@ -193,7 +211,7 @@ impl<F: Files> Journal<F> {
         let kept = last_of_each_key(changes);
         self.write_group(slot, end, |writer, active| {
             for mail in &changes.mail {
-                mail_spans.push(active.add_mail(writer, commit, &mail.shared, &items_of(mail)));
+                mail_spans.push(active.add_mail(writer, commit, &mail.shared, items_of(mail)));
             }
             for ack in &acks {
                 active.add_ack(writer, commit, time, &ack.mailbox, &ack.ranges);
@@ -246,13 +264,12 @@ impl<F: Files> Journal<F> {
         self.counts.bytes += u64::from(place.bytes);
         if let Some(segment) = self.segments.get_mut(&place.segment) {
             segment.mail.add(place.weight, true);
-            segment.hold(key);
         }
         self.mail.insert(key, place);
     }
 
     fn remove_item(&mut self, key: (MailboxId, u64)) -> Result<(), StoreError> {
-        let place = match self.mail.get(&key) {
+        let place = match self.mail.take(&key) {
             Ok(place) => place,
             Err(broken) => {
                 // The ack is in the journal already, so the new index comes without the item.
@@ -261,7 +278,6 @@ impl<F: Files> Journal<F> {
             }
         };
         if let Some(place) = place {
-            self.mail.remove(&key);
             self.counts.items -= 1;
             self.counts.bytes -= u64::from(place.bytes);
             self.bury(place.segment, |segment| segment.mail.bury(place.weight));
@@ -303,15 +319,14 @@ impl<F: Files> Journal<F> {
     }
 }
 
-fn items_of(mail: &NewMail) -> Vec<Item<'_>> {
-    let items = mail.items.iter().map(|item| Item {
+fn items_of(mail: &NewMail) -> impl ExactSizeIterator<Item = Item<'_>> + Clone {
+    mail.items.iter().map(|item| Item {
         mailbox: item.mailbox,
         seq: item.seq,
         id: item.id,
         expires: item.expires,
         own: &item.own,
-    });
-    items.collect()
+    })
 }
 
 fn last_of_each_key(changes: &Changes) -> Vec<&postroad_core::changes::StateChange> {

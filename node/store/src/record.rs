@@ -86,12 +86,17 @@ pub(crate) fn read_mailbox(reader: &mut Reader<'_>) -> Option<MailboxId> {
     Some(MailboxId { account: AccountId(reader.array()?), device: reader.u8()? })
 }
 
-pub(crate) fn put_mail(out: &mut Vec<u8>, commit: u64, shared: &[u8], items: &[Item<'_>]) {
+pub(crate) fn put_mail<'a>(
+    out: &mut Vec<u8>,
+    commit: u64,
+    shared: &[u8],
+    items: impl ExactSizeIterator<Item = Item<'a>> + Clone,
+) {
     out.push(MAIL);
     out.extend_from_slice(&commit.to_le_bytes());
     out.extend_from_slice(&(items.len() as u32).to_le_bytes());
     out.extend_from_slice(&(shared.len() as u32).to_le_bytes());
-    for item in items {
+    for item in items.clone() {
         put_mailbox(out, &item.mailbox);
         out.extend_from_slice(&item.seq.to_le_bytes());
         out.extend_from_slice(&item.id.0);

@@ -3,6 +3,7 @@
 //! sled may lose or damage anything at a crash and may panic on files it does not like; both end
 //! here, as [`Broken`].
 
+use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
@@ -17,6 +18,10 @@ const VALUE_BYTES: usize = 20;
 /// Mailbox key to location.
 pub(super) struct DiskIndex {
     tree: sled::Db,
+    /// The highest number that it may have of each mailbox. Most mail never gets here, and need not
+    /// be looked for: an answer of sled's costs a microsecond or two. Complete once all entries have
+    /// been read or written in this run.
+    highest: HashMap<MailboxId, u64, foldhash::fast::RandomState>,
 }
 
 /// Deletes the index's files; what cannot be deleted will fail to open again and be reported.
@@ -46,10 +51,24 @@ impl DiskIndex {
                 .flush_every_ms(Some(5_000))
                 .open()
         })
-        .map(|tree| Self { tree })
+        .map(|tree| Self { tree, highest: HashMap::default() })
+    }
+
+    /// Whether it may have items of `mailbox` from number `first` on.
+    pub(super) fn reaches(&self, mailbox: &MailboxId, first: u64) -> bool {
+        self.highest.get(mailbox).is_some_and(|highest| *highest >= first)
+    }
+
+    /// Notes that it has an entry.
+    pub(super) fn note(&mut self, (mailbox, seq): &Key) {
+        let highest = self.highest.entry(*mailbox).or_default();
+        *highest = (*highest).max(*seq);
     }
 
     pub(super) fn get(&self, key: &Key) -> Result<Option<Location>, Broken> {
+        if !self.reaches(&key.0, key.1) {
+            return Ok(None);
+        }
         match guard(|| self.tree.get(encode_key(key)))? {
             Some(value) => decode_value(&value).map(Some),
             None => Ok(None),
@@ -89,11 +108,14 @@ impl DiskIndex {
     }
 
     /// Inserts and, for `None`, removes.
-    pub(super) fn apply(&self, changes: &[(Key, Option<Location>)]) -> Result<(), Broken> {
+    pub(super) fn apply(&mut self, changes: &[(Key, Option<Location>)]) -> Result<(), Broken> {
         let mut batch = sled::Batch::default();
         for (key, place) in changes {
             match place {
-                Some(place) => batch.insert(&encode_key(key)[..], &encode_value(place)[..]),
+                Some(place) => {
+                    self.note(key);
+                    batch.insert(&encode_key(key)[..], &encode_value(place)[..]);
+                }
                 None => batch.remove(&encode_key(key)[..]),
             }
         }

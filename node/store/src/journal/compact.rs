@@ -94,7 +94,8 @@ impl<F: Files> Journal<F> {
         }
         let Some(number) = self.candidate() else { return Ok(false) };
         let contents = self.load_contents(number)?;
-        self.job = Some(Job::new(number, contents));
+        let has_mail = self.segments.get(&number).is_some_and(|segment| segment.mail.live > 0);
+        self.job = Some(Job::new(number, contents, has_mail));
         Ok(true)
     }
 
@@ -242,7 +243,7 @@ impl<F: Files> Journal<F> {
                     }
                     Copy::Mail { frame, span, live } => match parse(salt, *span, frame) {
                         Some(Record::Mail { commit, shared, items }) => {
-                            active.add_mail(writer, commit, shared, &only(&items, live))
+                            active.add_mail(writer, commit, shared, only(&items, live).into_iter())
                         }
                         _ => continue,
                     },
@@ -272,10 +273,9 @@ impl<F: Files> Journal<F> {
             let key = (item.mailbox, item.seq);
             if let Some(segment) = self.segments.get_mut(&to) {
                 segment.mail.add(weight, true);
-                segment.hold(key);
             }
             let (offset, length, bytes) = (span.offset, span.length, item.bytes);
-            self.mail.insert(key, Location { segment: to, offset, length, bytes, weight });
+            self.mail.relocate(key, Location { segment: to, offset, length, bytes, weight });
         }
     }
 
@@ -327,7 +327,7 @@ impl<F: Files> Journal<F> {
         for item in &job.items {
             let key = (item.mailbox, item.seq);
             if let Some(place) = self.mail.get(&key)?.filter(|p| p.segment == job.number) {
-                self.mail.remove(&key);
+                self.mail.take(&key)?;
                 self.cache.remove(&key);
                 self.counts.items -= 1;
                 self.counts.bytes -= u64::from(place.bytes);
@@ -374,8 +374,11 @@ impl Piece {
 }
 
 impl Job {
-    fn new(number: u32, contents: Contents) -> Self {
+    /// Without live mail in the segment nobody needs to be asked about each of its items, which are
+    /// tens of thousands.
+    fn new(number: u32, contents: Contents, has_mail: bool) -> Self {
         let Contents { records, mut items, acks, state, .. } = contents;
+        items.retain(|_| has_mail);
         items.sort_by_key(|item| item.record);
         let mut plan = VecDeque::new();
         let mut ranges: BTreeMap<u32, std::ops::Range<usize>> = BTreeMap::new();

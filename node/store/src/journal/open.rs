@@ -8,18 +8,19 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 
 use bytes::Bytes;
-use postroad_core::changes::{Recovered, RecoveredItem};
+use postroad_core::changes::{MailboxId, Recovered, RecoveredItem};
 
+use super::found::{FoundMail, Held};
 use super::room::RESERVE;
 use super::segment::{Active, Segment};
 use super::{Counts, Journal, StatePlace};
 use crate::cache::Cache;
-use crate::contents::{Contents, ItemRef, KeyHash, Span};
+use crate::contents::{Contents, KeyHash, Span};
 use crate::error::StoreError;
 use crate::files::{Files, JournalFile};
 use crate::footer::{self, TRAILER_BYTES};
 use crate::frame::{DATA_START, FORMAT_VERSION, Family, Header, HeaderFound, parse_file_name};
-use crate::index::{Key, Location, MailIndex};
+use crate::index::MailIndex;
 use crate::options::{MIN_SEGMENT_BYTES, Options};
 use crate::record::Record;
 use crate::scan::{Scan, scan};
@@ -32,12 +33,6 @@ struct Tail {
     number: u32,
     bytes: Vec<u8>,
     scan: Scan,
-}
-
-/// An item and its place, before acks are applied.
-struct Held {
-    place: Location,
-    item: ItemRef,
 }
 
 impl<F: Files> Journal<F> {
@@ -67,6 +62,7 @@ impl<F: Files> Journal<F> {
             job: None,
             resting: None,
             counts: Counts::default(),
+            buffer: Vec::new(),
             unreadable: Mutex::default(),
         };
         let contents = journal.recover_segments()?;
@@ -216,45 +212,17 @@ impl<F: Files> Journal<F> {
         contents: &BTreeMap<u32, Contents>,
         bad: bool,
     ) -> Vec<RecoveredItem> {
-        let mut held: BTreeMap<Key, Held> = BTreeMap::new();
-        let mut dead: Vec<(u32, u64)> = Vec::new();
-        for (number, found) in contents {
-            let mut total = 0;
-            let weights = found.weights();
-            for item in &found.items {
-                let at = item.record as usize;
-                let (Some(span), Some(weight)) = (found.records.get(at), weights.get(at)) else {
-                    continue;
-                };
-                total += u64::from(*weight);
-                let place = Location {
-                    segment: *number,
-                    offset: span.offset,
-                    length: span.length,
-                    bytes: item.bytes,
-                    weight: *weight,
-                };
-                // Of two copies the one in the younger segment counts.
-                let old = held.insert((item.mailbox, item.seq), Held { place, item: *item });
-                dead.extend(old.map(|old| (old.place.segment, 0)));
-            }
+        let mut found = FoundMail::default();
+        for (number, held) in contents {
+            let total = found.add(*number, held);
             if let Some(segment) = self.segments.get_mut(number) {
                 (segment.mail.total, segment.mail.live) = (total, 0);
-                segment.spans.clone_from(&found.spans);
+                segment.spans.clone_from(&held.spans);
             }
         }
-        for found in contents.values() {
-            for (mailbox, set) in &found.acks {
-                for (first, last) in &set.ranges {
-                    let gone = held.range((*mailbox, *first)..=(*mailbox, *last));
-                    let gone: Vec<Key> = gone.map(|(key, _)| *key).collect();
-                    let gone = gone.iter().filter_map(|key| held.remove(key));
-                    dead.extend(gone.map(|gone| (gone.place.segment, set.time)));
-                }
-            }
-        }
+        let (mail, dead) = found.settle(contents);
         self.note_dead(dead);
-        self.install(held, bad)
+        self.install(mail, bad)
     }
 
     fn note_dead(&mut self, dead: Vec<(u32, u64)>) {
@@ -269,18 +237,25 @@ impl<F: Files> Journal<F> {
         }
     }
 
-    fn install(&mut self, held: BTreeMap<Key, Held>, bad: bool) -> Vec<RecoveredItem> {
-        (self.counts.items, self.counts.bytes) = (held.len() as u64, 0);
-        let mut recovered = Vec::with_capacity(held.len());
-        for Held { place, item } in held.values() {
-            self.counts.bytes += u64::from(place.bytes);
-            if let Some(segment) = self.segments.get_mut(&place.segment) {
-                segment.mail.live += u64::from(place.weight);
+    fn install(&mut self, mail: Vec<(MailboxId, Vec<Held>)>, bad: bool) -> Vec<RecoveredItem> {
+        let count = mail.iter().map(|(_, held)| held.len()).sum();
+        (self.counts.items, self.counts.bytes) = (count as u64, 0);
+        let mut recovered = Vec::with_capacity(count);
+        for (mailbox, held) in &mail {
+            for Held { seq, id, expires, place } in held {
+                let (mailbox, seq, id) = (*mailbox, *seq, *id);
+                let (expires, bytes) = (*expires, place.bytes);
+                self.counts.bytes += u64::from(bytes);
+                if let Some(segment) = self.segments.get_mut(&place.segment) {
+                    segment.mail.live += u64::from(place.weight);
+                }
+                recovered.push(RecoveredItem { mailbox, seq, id, expires, bytes });
             }
-            let ItemRef { mailbox, seq, id, expires, bytes, .. } = *item;
-            recovered.push(RecoveredItem { mailbox, seq, id, expires, bytes });
         }
-        self.mail.reset(held.into_iter().map(|(key, held)| (key, held.place)).collect(), bad);
+        let places = mail.into_iter().flat_map(|(mailbox, held)| {
+            held.into_iter().map(move |held| ((mailbox, held.seq), held.place))
+        });
+        self.mail.reset(places, bad);
         recovered
     }
 

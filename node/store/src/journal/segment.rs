@@ -1,10 +1,8 @@
 //! What the journal knows of each segment.
 
-use std::collections::BTreeMap;
-
 use postroad_core::changes::MailboxId;
 
-use crate::contents::{Contents, Span};
+use crate::contents::{Contents, Span, Spans};
 use crate::frame::{FrameWriter, Header, file_name};
 use crate::record::{self, Item, Record};
 
@@ -38,14 +36,14 @@ pub(super) struct Segment<T> {
     pub(super) state: Use,
     /// Since when something in it is dead, in seconds.
     pub(super) dead_since: Option<u64>,
-    /// The lowest and highest number it holds of each mailbox, dead ones included: as long as
-    /// they are here the acks that name them must stay.
-    pub(super) spans: BTreeMap<MailboxId, (u64, u64)>,
+    /// What it holds of each mailbox, dead ones included: as long as they are here the acks that
+    /// name them must stay. Of a segment that is being written, see [`Active::contents`].
+    pub(super) spans: Spans,
 }
 
 impl<T> Segment<T> {
     pub(super) fn new(file: T, header: Header, disk: u64) -> Self {
-        let spans = BTreeMap::new();
+        let spans = Spans::default();
         Self {
             file,
             header,
@@ -69,11 +67,6 @@ impl<T> Segment<T> {
     pub(super) fn total(&self) -> u64 {
         self.mail.total + self.state.total
     }
-
-    pub(super) fn hold(&mut self, (mailbox, seq): (MailboxId, u64)) {
-        let held = self.spans.entry(mailbox).or_insert((seq, seq));
-        *held = (held.0.min(seq), held.1.max(seq));
-    }
 }
 
 /// A segment being written.
@@ -96,15 +89,18 @@ impl Active {
         (self.capacity as usize).saturating_sub(used)
     }
 
-    pub(super) fn add_mail(
+    pub(super) fn add_mail<'a>(
         &mut self,
         writer: &mut FrameWriter,
         commit: u64,
         shared: &[u8],
-        items: &[Item<'_>],
+        items: impl ExactSizeIterator<Item = Item<'a>> + Clone,
     ) -> Span {
-        let place = writer.frame(|out| record::put_mail(out, commit, shared, items));
-        self.note(place, &Record::Mail { commit, shared, items: items.to_vec() })
+        let place = writer.frame(|out| record::put_mail(out, commit, shared, items.clone()));
+        let span = Span { offset: place.0, length: place.1 };
+        self.pending += 1;
+        self.contents.note_mail(shared.len(), items, span);
+        span
     }
 
     pub(super) fn add_ack(
@@ -129,13 +125,9 @@ impl Active {
         value: Option<&[u8]>,
     ) -> Span {
         let place = writer.frame(|out| record::put_state(out, commit, key, value));
-        self.note(place, &Record::State { commit, key, value })
-    }
-
-    fn note(&mut self, (offset, length): (u32, u32), record: &Record<'_>) -> Span {
-        let span = Span { offset, length };
+        let span = Span { offset: place.0, length: place.1 };
         self.pending += 1;
-        self.contents.note(record, span);
+        self.contents.note(&Record::State { commit, key, value }, span);
         span
     }
 }

@@ -80,6 +80,9 @@ impl<F: Files> Journal<F> {
             Err(error) if is_full(&error) => self.seal_without_footer(&active)?,
             Err(error) => return Err(self.poison("sealing a segment", &error)),
         }
+        if let Some(segment) = self.segments.get_mut(&active.number) {
+            segment.spans = active.contents.spans;
+        }
         Ok(true)
     }
 
@@ -175,8 +178,11 @@ impl<F: Files> Journal<F> {
         (first, last): (u64, u64),
         except: u32,
     ) -> Option<(u64, u64)> {
-        let others = self.segments.iter().filter(|(number, _)| **number != except);
-        let spans = others.filter_map(|(_, segment)| segment.spans.get(mailbox));
+        let sealed = self.segments.iter().map(|(number, segment)| (*number, &segment.spans));
+        let open = self.active.iter().flatten().chain(&self.retired);
+        let others = sealed.chain(open.map(|active| (active.number, &active.contents.spans)));
+        let others = others.filter(|(number, _)| *number != except);
+        let spans = others.filter_map(|(_, spans)| spans.get(mailbox));
         let within = spans.filter(|span| span.0 <= last && first <= span.1);
         let joined = within.copied().reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))?;
         Some((joined.0.max(first), joined.1.min(last)))

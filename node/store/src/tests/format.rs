@@ -44,7 +44,8 @@ fn a_mail_record_has_the_documented_layout() {
     let given = item(0, 7);
     let own = &given.own[..2];
     let (mailbox, seq, id, expires) = (given.mailbox, 7, given.id, 258);
-    record::put_mail(&mut out, 3, b"body", &[Item { mailbox, seq, id, expires, own }]);
+    let items = [Item { mailbox, seq, id, expires, own }];
+    record::put_mail(&mut out, 3, b"body", items.into_iter());
     let hex: String = out.iter().map(|byte| format!("{byte:02x}")).collect();
     let expected = [
         "01",
