@@ -3,10 +3,15 @@
 //! serde_cbor is archived upstream and accepts more than we do, so [`decode`] first walks the bytes
 //! and refuses everything `spec/encoding.md` does not allow, without allocating.
 
-use serde::Serialize;
+use std::cell::RefCell;
+
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use crate::limits::{MAX_DEPTH, MAX_ELEMENTS};
+
+/// A larger buffer is not kept for the next encoding, bytes.
+const MAX_SCRATCH: usize = 8 << 10;
 
 /// Why bytes are not what they should be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -48,7 +53,46 @@ pub enum CodecError {
 /// # Errors
 /// Only if a type that has no CBOR form is given, which none in this crate is.
 pub fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, CodecError> {
-    serde_cbor::ser::to_vec_packed(value).map_err(|e| CodecError::Structure(e.to_string()))
+    with_encoded(value, <[u8]>::to_vec)
+}
+
+/// Appends `value` in its one encoding. After an error `out` may end in a part of it.
+///
+/// # Errors
+/// As [`encode`].
+pub fn encode_into<T: Serialize>(value: &T, out: &mut Vec<u8>) -> Result<(), CodecError> {
+    let mut serializer = serde_cbor::Serializer::new(out).packed_format();
+    value.serialize(&mut serializer).map_err(|e| CodecError::Structure(e.to_string()))
+}
+
+/// Lends the encoding of `value` to `read`, for a look at it that allocates nothing.
+///
+/// # Errors
+/// As [`encode`].
+pub fn with_encoded<T: Serialize, R>(
+    value: &T,
+    read: impl FnOnce(&[u8]) -> R,
+) -> Result<R, CodecError> {
+    thread_local! {
+        static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    }
+    // Taken, not borrowed: `read` may encode something, too.
+    let mut scratch = SCRATCH.take();
+    scratch.clear();
+    let read = encode_into(value, &mut scratch).map(|()| read(&scratch));
+    if scratch.capacity() <= MAX_SCRATCH {
+        SCRATCH.set(scratch);
+    }
+    read
+}
+
+/// The `T` in bytes that [`encode`] made and that were kept out of others' reach: their form is not
+/// checked again, and `T` may borrow from them.
+///
+/// # Errors
+/// [`CodecError::Structure`]. Never panics.
+pub fn decode_own<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, CodecError> {
+    serde_cbor::from_slice(bytes).map_err(|e| CodecError::Structure(e.to_string()))
 }
 
 /// The `T` that `bytes` encode, which must be all of them and at most `limit` many.
@@ -57,7 +101,7 @@ pub fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, CodecError> {
 /// See [`CodecError`]. Never panics, and never allocates more than a small multiple of `limit`.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8], limit: usize) -> Result<T, CodecError> {
     check(bytes, limit)?;
-    serde_cbor::from_slice(bytes).map_err(|e| CodecError::Structure(e.to_string()))
+    decode_own(bytes)
 }
 
 /// Whether `bytes` are one item in our canonical form.

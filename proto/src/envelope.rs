@@ -1,5 +1,8 @@
 //! The envelope: all that nodes see of a message. It has no sender field. `spec/envelope.md`.
 
+use std::sync::LazyLock;
+
+use blake3::hazmat::{ContextKey, HasherExt as _, hash_derive_key_context};
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteArray;
 
@@ -16,6 +19,10 @@ use crate::token::{DeliveryToken, Label, RequestTag};
 
 /// The envelope version that this crate reads and writes.
 pub const ENVELOPE_VERSION: u64 = 1;
+
+/// Of BLAKE3's key derivation mode, made once: each hop hashes each parcel.
+static PARCEL_CONTEXT: LazyLock<ContextKey> =
+    LazyLock::new(|| hash_derive_key_context("postroad v1 parcel id"));
 
 /// What a node does with an envelope.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -223,7 +230,7 @@ impl Envelope {
     /// The id by which hops know `parcel`: the first 16 bytes of BLAKE3 over what it carries. It
     /// covers neither token nor tag nor stamp, which change on the way or between tries.
     pub fn parcel_id(&self, parcel: &Parcel, network: &Network) -> ParcelId {
-        let mut hasher = blake3::Hasher::new_derive_key("postroad v1 parcel id");
+        let mut hasher = blake3::Hasher::new_from_context_key(&PARCEL_CONTEXT);
         hasher.update(&network.id());
         for number in [self.version, self.flags, self.mode, self.class, self.deadline] {
             hasher.update(&number.to_be_bytes());

@@ -16,11 +16,10 @@ pub fn leaf(item: &[u8]) -> Hash {
 }
 
 fn node(left: &Hash, right: &Hash) -> Hash {
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(&[1]);
-    hasher.update(&left.0);
-    hasher.update(&right.0);
-    Hash(*hasher.finalize().as_bytes())
+    let mut input = [1; 65];
+    input[1..33].copy_from_slice(&left.0);
+    input[33..].copy_from_slice(&right.0);
+    Hash::of(&input)
 }
 
 /// One step from a node towards the root: its neighbour, and on which side that stands.
@@ -69,7 +68,11 @@ impl Tree {
 
 /// The root over `leaves`; over none it is 32 zero bytes.
 pub fn root(leaves: &[Hash]) -> Hash {
-    Tree::new(leaves.to_vec()).root()
+    let mut level = leaves.to_vec();
+    while level.len() > 1 {
+        level = parents(&level);
+    }
+    level.first().copied().unwrap_or(Hash([0; 32]))
 }
 
 /// The path from `leaves[index]` to the root. For many paths of one tree see [`Tree`].

@@ -11,7 +11,11 @@ use crate::limits::MAX_NETWORK_NAME;
 /// A network's name: lower-case letters, digits, `-` and `.`; 1 to 64 bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct Network(String);
+pub struct Network {
+    name: String,
+    /// Part of every parcel's id, so it is made once.
+    id: [u8; 32],
+}
 
 /// The text is not a network's name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -26,13 +30,18 @@ impl Network {
 
     /// The name.
     pub fn name(&self) -> &str {
-        &self.0
+        &self.name
+    }
+
+    fn new(name: String) -> Self {
+        let id = blake3::derive_key("postroad v1 network", name.as_bytes());
+        Self { name, id }
     }
 
     /// 32 bytes that stand for the network in every signature: BLAKE3 in key derivation mode over
     /// the name.
     pub fn id(&self) -> [u8; 32] {
-        blake3::derive_key("postroad v1 network", self.0.as_bytes())
+        self.id
     }
 
     /// The first 16 bytes of [`Self::id`], sent in clear in the plain hello.
@@ -59,13 +68,13 @@ pub struct NetworkDefinition {
 
 impl Default for Network {
     fn default() -> Self {
-        Self(Self::DEFAULT.to_owned())
+        Self::new(Self::DEFAULT.to_owned())
     }
 }
 
 impl fmt::Display for Network {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.name)
     }
 }
 
@@ -77,7 +86,7 @@ impl FromStr for Network {
         if name.is_empty() || name.len() > MAX_NETWORK_NAME || !name.bytes().all(allowed) {
             return Err(NetworkError(name.chars().take(80).collect()));
         }
-        Ok(Self(name.to_owned()))
+        Ok(Self::new(name.to_owned()))
     }
 }
 
@@ -90,6 +99,6 @@ impl TryFrom<String> for Network {
 
 impl From<Network> for String {
     fn from(network: Network) -> Self {
-        network.0
+        network.name
     }
 }

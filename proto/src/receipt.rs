@@ -70,7 +70,7 @@ impl ReceiptItem {
     /// # Errors
     /// None in practice: see [`codec::encode`].
     pub fn leaf(&self) -> Result<Hash, CodecError> {
-        Ok(merkle::leaf(&codec::encode(self)?))
+        codec::with_encoded(self, merkle::leaf)
     }
 }
 
@@ -136,6 +136,44 @@ impl Receipt {
             return Err(SignedError::BadSignature);
         }
         Ok(root)
+    }
+}
+
+/// Receipts that one signature stands for: what several parcels of one device became.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receipts {
+    /// At least one.
+    pub entries: Vec<ReceiptEntry>,
+    /// What all their paths end with.
+    pub path: Vec<Step>,
+    /// The signed root.
+    pub root: Signed<ReceiptRoot>,
+}
+
+/// An item among [`Receipts`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReceiptEntry {
+    /// The item.
+    pub item: ReceiptItem,
+    /// From its leaf to where the common path begins.
+    pub path: Vec<Step>,
+}
+
+impl Receipts {
+    /// Takes them apart into receipts that stand alone.
+    pub fn split(self) -> impl Iterator<Item = Receipt> {
+        let Self { entries, path, root } = self;
+        entries.into_iter().map(move |ReceiptEntry { item, path: mut steps }| {
+            steps.extend_from_slice(&path);
+            Receipt { item, path: steps, root: root.clone() }
+        })
+    }
+}
+
+impl From<Receipt> for Receipts {
+    fn from(receipt: Receipt) -> Self {
+        let Receipt { item, path, root } = receipt;
+        Self { entries: vec![ReceiptEntry { item, path: Vec::new() }], path, root }
     }
 }
 

@@ -1,5 +1,8 @@
 //! Who may write to whom: delivery tokens, invites, request tags. `spec/tokens.md`.
 
+use std::sync::LazyLock;
+
+use blake3::hazmat::{ContextKey, HasherExt as _, hash_derive_key_context};
 use serde::{Deserialize, Serialize};
 
 use crate::blob::{secret, wire_secret};
@@ -23,6 +26,10 @@ wire_secret!(InviteCode, 16);
 /// Eight opaque bytes that tell the recipient's devices which token was used.
 pub type Label = [u8; 8];
 
+/// Of BLAKE3's key derivation mode, made once: a node hashes a token with each message.
+static TOKEN_CONTEXT: LazyLock<ContextKey> =
+    LazyLock::new(|| hash_derive_key_context("postroad v1 delivery token"));
+
 /// HMAC of a node over (sender, recipient): stands for a stranger without naming them.
 pub type RequestTag = [u8; 16];
 
@@ -41,7 +48,8 @@ impl DeliveryToken {
 
     /// What a node stores: BLAKE3 of the token, with its purpose.
     pub fn hash(&self) -> Hash {
-        Hash(blake3::derive_key("postroad v1 delivery token", &self.0))
+        let mut hasher = blake3::Hasher::new_from_context_key(&TOKEN_CONTEXT);
+        Hash(*hasher.update(&self.0).finalize().as_bytes())
     }
 }
 

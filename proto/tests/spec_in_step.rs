@@ -244,6 +244,8 @@ fn every_structure_has_its_key_table() {
     tables.insert("Introduction".to_owned(), Vec::new());
     let structures: BTreeMap<String, Vec<(String, String)>> = structures()
         .into_iter()
+        // It travels as its name.
+        .filter(|(name, _)| name != "Network")
         .map(|(name, fields)| {
             (name, fields.into_iter().map(|(field, kind)| (field, notation(&kind))).collect())
         })

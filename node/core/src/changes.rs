@@ -136,7 +136,7 @@ pub struct Recovered {
     pub commit: u64,
     /// Every key with its value.
     pub state: Vec<(Bytes, Bytes)>,
-    /// Every item not acked.
+    /// Every item not acked, in order of mailbox and number.
     pub mail: Vec<RecoveredItem>,
 }
 

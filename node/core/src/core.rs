@@ -1,6 +1,6 @@
 //! The core itself: all it holds, and the order in which things happen.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use postroad_proto::error::ErrorCode;
 use postroad_proto::frame::Frame;
@@ -8,13 +8,15 @@ use postroad_proto::ids::{AccountId, Hash, Millis, NodeId, ParcelId};
 use serde::Serialize;
 
 use crate::bucket::Bucket;
-use crate::changes::{Changes, MailView, MailboxId, ReadError, Recovered};
+use crate::changes::{Changes, MailView, MailboxId, ReadError, Recovered, RecoveredItem};
 use crate::config::{Config, Keys};
 use crate::group::Group;
 use crate::mail::mailbox::{Item, Mailbox};
+use crate::map::Map;
 use crate::roads;
 use crate::roads::asks::Asks;
 use crate::roads::compare::Compare;
+use crate::roads::lanes::LaneKey;
 use crate::roads::links::Links;
 use crate::roads::neighbours::Peers;
 use crate::roads::news::Ticker;
@@ -145,8 +147,8 @@ pub(crate) struct Held {
 pub(crate) struct Bound {
     pub(crate) node: NodeId,
     pub(crate) seq: u64,
-    /// Who sent it; unknown for what was there before the node started.
-    pub(crate) sender: Option<AccountId>,
+    /// Who sent it to whom; unknown for what was there before the node started.
+    pub(crate) lane: Option<LaneKey>,
 }
 
 /// What is remembered about an account between its requests, in memory only.
@@ -155,8 +157,8 @@ pub(crate) struct Rates {
     pub(crate) lookups: Option<Bucket>,
     pub(crate) requests: Option<Bucket>,
     /// One-time keys of its that were taken, by what was proved with.
-    pub(crate) claims: HashMap<Hash, Bucket>,
-    pub(crate) tokens: HashMap<Hash, Bucket>,
+    pub(crate) claims: Map<Hash, Bucket>,
+    pub(crate) tokens: Map<Hash, Bucket>,
     /// Its mail that other nodes refused for good: they blame the whole node for it.
     pub(crate) refused: Option<Bucket>,
     /// Until then it sends nothing to other nodes, by the steady clock.
@@ -192,19 +194,19 @@ pub struct Core {
     /// What its recipients' home sent on: from which outbox, to which.
     pub(crate) rerouting: VecDeque<Rerouted>,
     /// Messages and bytes of each account that wait for other nodes, counted since the start.
-    pub(crate) sender_waiting: HashMap<AccountId, (u64, u64)>,
+    pub(crate) sender_waiting: Map<AccountId, (u64, u64)>,
     pub(crate) ticker: Ticker,
     /// Whether this node is announced with an address that the world reaches.
     pub(crate) is_public: bool,
     pub(crate) tables: Tables,
-    pub(crate) mailboxes: BTreeMap<MailboxId, Mailbox>,
-    pub(crate) held: HashMap<ParcelId, Held>,
+    pub(crate) mailboxes: Map<MailboxId, Mailbox>,
+    pub(crate) held: Map<ParcelId, Held>,
     pub(crate) recent: Ring<ParcelId>,
     pub(crate) expiries: BTreeSet<(u64, MailboxId)>,
-    pub(crate) accounts_by_number: HashMap<u64, AccountId>,
-    pub(crate) rates: HashMap<AccountId, Rates>,
-    pub(crate) sessions: HashMap<SessionId, Session>,
-    pub(crate) online: HashMap<MailboxId, SessionId>,
+    pub(crate) accounts_by_number: Map<u64, AccountId>,
+    pub(crate) rates: Map<AccountId, Rates>,
+    pub(crate) sessions: Map<SessionId, Session>,
+    pub(crate) online: Map<MailboxId, SessionId>,
     /// Sessions that may have mail to get; in order, so that a run can be repeated.
     pub(crate) waiting: BTreeSet<SessionId>,
     /// Whose turn it is among them.
@@ -257,18 +259,18 @@ impl Core {
             pumping: BTreeSet::new(),
             next_pumped: None,
             rerouting: VecDeque::new(),
-            sender_waiting: HashMap::new(),
+            sender_waiting: Map::default(),
             is_public: false,
             ticker: Ticker::default(),
             tables,
-            mailboxes: BTreeMap::new(),
-            held: HashMap::new(),
+            mailboxes: Map::default(),
+            held: Map::default(),
             recent: Ring::new(RECENT_PARCELS),
             expiries: BTreeSet::new(),
             accounts_by_number,
-            rates: HashMap::new(),
-            sessions: HashMap::new(),
-            online: HashMap::new(),
+            rates: Map::default(),
+            sessions: Map::default(),
+            online: Map::default(),
             waiting: BTreeSet::new(),
             next_turn: 0,
             group: Group::default(),
@@ -376,25 +378,37 @@ impl Core {
         for (id, next) in floors {
             self.mailboxes.insert(id, Mailbox::starting_at(next));
         }
-        for found in &recovered.mail {
-            let item = Item {
-                id: found.id,
-                bytes: found.bytes,
-                expires: found.expires,
-                label: None,
-                since: now,
-            };
-            let mailbox = self.mailbox_mut(found.mailbox);
-            mailbox.insert(found.seq, item);
-            // Should the floor's record be damaged, an older one took its place.
-            mailbox.next = mailbox.next.max(found.seq + 1);
-            match found.mailbox.destination() {
+        // Millions of them, in order: each mailbox is looked up once.
+        self.held.reserve(recovered.mail.len());
+        for found in recovered.mail.chunk_by(|a, b| a.mailbox == b.mailbox) {
+            self.open_mailbox(found, now);
+        }
+    }
+
+    /// `found` is all that waits in one mailbox.
+    fn open_mailbox(&mut self, found: &[RecoveredItem], now: Millis) {
+        let Some((first, last)) = found.first().zip(found.last()) else { return };
+        let id = first.mailbox;
+        let items = found.iter().map(|found| {
+            let RecoveredItem { seq, id, expires, bytes, .. } = *found;
+            (seq, Item { id, bytes, expires, label: None, since: now })
+        });
+        let mailbox = self.mailbox_mut(id);
+        mailbox.fill(items);
+        // Should the floor's record be damaged, an older one took its place.
+        mailbox.next = mailbox.next.max(last.seq + 1);
+        for found in found {
+            match id.destination() {
                 Some(node) => {
-                    self.hold_bound(found.id, Bound { node, seq: found.seq, sender: None });
+                    self.hold_bound(found.id, Bound { node, seq: found.seq, lane: None });
                 }
-                None => self.hold(found.id),
+                None => {
+                    self.hold(found.id);
+                }
             }
-            self.note_expiry(found.mailbox, found.expires);
+        }
+        if let Some(expires) = found.iter().map(|found| found.expires).min() {
+            self.note_expiry(id, expires);
         }
     }
 }

@@ -139,7 +139,7 @@ impl Core {
     /// All mailboxes together.
     pub fn totals(&self) -> MailboxTotals {
         let mut totals = MailboxTotals::default();
-        for (_, held) in self.device_mailboxes() {
+        for (_, held) in self.mailboxes.iter().filter(|(id, _)| id.destination().is_none()) {
             totals.mailboxes += 1;
             totals.messages += held.items.len() as u64;
             totals.bytes += held.bytes;
@@ -153,8 +153,16 @@ impl Core {
         self.device_mailboxes().map(|(id, _)| self.mailbox_view(*id)).collect()
     }
 
+    /// In order.
     fn device_mailboxes(&self) -> impl Iterator<Item = (&MailboxId, &Mailbox)> {
-        self.mailboxes.iter().filter(|(id, _)| id.destination().is_none())
+        self.sorted_mailboxes().into_iter().filter(|(id, _)| id.destination().is_none())
+    }
+
+    /// Every mailbox and outbox, in order.
+    pub(crate) fn sorted_mailboxes(&self) -> Vec<(&MailboxId, &Mailbox)> {
+        let mut mailboxes: Vec<_> = self.mailboxes.iter().collect();
+        mailboxes.sort_unstable_by_key(|(id, _)| **id);
+        mailboxes
     }
 
     fn mailbox_view(&self, id: MailboxId) -> MailboxView {

@@ -18,6 +18,7 @@ mod core;
 mod group;
 mod inspect;
 mod mail;
+mod map;
 mod people;
 mod reply;
 pub mod roads;

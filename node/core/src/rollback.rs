@@ -175,7 +175,7 @@ impl Core {
 }
 
 fn generation_notice(node: NodeId, generation: u64) -> Notice {
-    Notice { seq: 0, receipt: None, refused: None, generation: Some((node, generation)) }
+    Notice { seq: 0, receipts: None, refused: None, generation: Some((node, generation)) }
 }
 
 /// What a root says, its signature unchecked.

@@ -1,11 +1,12 @@
 //! The tables a node keeps: in memory for deciding, and as keys and values in the journal.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::hash::Hash as StdHash;
 
 use bytes::Bytes;
 use postroad_proto::codec::{self, CodecError};
 use postroad_proto::ids::{AccountId, DeviceNumber, Hash, NodeId};
+use postroad_proto::limits::{MAX_DEVICE_LIST, MAX_DEVICES};
 use postroad_proto::prekey::Prekey;
 use postroad_proto::receipt::ReceiptRoot;
 use postroad_proto::record::{AccountRecord, DeviceList, Handle, HandleRecord, NodeRecord};
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::changes::MailboxId;
 use crate::group::Staged;
+use crate::map::Map;
 
 /// A value larger than this is a bug: the store takes 64 KiB.
 const MAX_VALUE: usize = 60 * 1024;
@@ -172,7 +174,7 @@ pub(crate) struct AccountRow {
     /// Stands for the account in stamps.
     pub(crate) number: u64,
     pub(crate) record: Signed<AccountRecord>,
-    pub(crate) devices: Signed<DeviceList>,
+    pub(crate) devices: Devices,
     pub(crate) handle: Option<Handle>,
     /// Whether strangers may look it up and send a request.
     pub(crate) lookups: bool,
@@ -188,6 +190,52 @@ pub(crate) struct AccountRow {
     pub(crate) moved: bool,
 }
 row!(AccountRow = 2, AccountId, |k| k.0.to_vec(), |b| AccountId::from_slice(b));
+
+/// An account's device list, with what is asked of it for every message.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(from = "Signed<DeviceList>", into = "Signed<DeviceList>")]
+pub(crate) struct Devices {
+    pub(crate) signed: Signed<DeviceList>,
+    /// See [`Signed::hash`].
+    pub(crate) hash: Hash,
+    /// The devices' numbers, zeros behind them.
+    numbers: [DeviceNumber; MAX_DEVICES],
+}
+
+impl Devices {
+    /// The list. Its signature was checked when it came in.
+    pub(crate) fn list(&self) -> Option<DeviceList> {
+        codec::decode(&self.signed.payload, MAX_DEVICE_LIST).ok()
+    }
+
+    /// Whether there is a device of that number.
+    pub(crate) fn has(&self, device: DeviceNumber) -> bool {
+        device != 0 && self.numbers.contains(&device)
+    }
+}
+
+impl From<Signed<DeviceList>> for Devices {
+    fn from(signed: Signed<DeviceList>) -> Self {
+        let mut devices = Self { hash: signed.hash(), numbers: [0; MAX_DEVICES], signed };
+        let listed = devices.list().map(|list| list.devices).unwrap_or_default();
+        for (slot, device) in devices.numbers.iter_mut().zip(listed) {
+            *slot = device.number;
+        }
+        devices
+    }
+}
+
+impl From<Devices> for Signed<DeviceList> {
+    fn from(devices: Devices) -> Self {
+        devices.signed
+    }
+}
+
+impl PartialEq for Devices {
+    fn eq(&self, other: &Self) -> bool {
+        self.signed == other.signed
+    }
+}
 
 /// A handle, bound or reserved.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -326,13 +374,13 @@ pub(crate) fn account_range(account: AccountId) -> ((AccountId, Hash), (AccountI
 /// Memory of what was seen lately, bounded.
 pub(crate) struct Ring<K> {
     order: std::collections::VecDeque<K>,
-    present: HashMap<K, ()>,
+    present: Map<K, ()>,
     capacity: usize,
 }
 
 impl<K: StdHash + Eq + Copy> Ring<K> {
     pub(crate) fn new(capacity: usize) -> Self {
-        Self { order: Default::default(), present: HashMap::new(), capacity }
+        Self { order: Default::default(), present: Map::default(), capacity }
     }
 
     pub(crate) fn contains(&self, key: &K) -> bool {

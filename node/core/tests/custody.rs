@@ -161,7 +161,7 @@ fn what_nobody_fetches_expires_and_its_sender_is_told() {
     let at_alice = world.connect(&alice, 1);
     world.credit(at_alice, 10, PLENTY);
     let notices = world.notices(at_alice);
-    let receipt = notices[0].receipt.as_ref().expect("a receipt");
+    let receipt = notices[0].receipts.clone().expect("receipts").split().next().unwrap();
     receipt.verify(world.network()).unwrap();
     assert_eq!((receipt.item.parcel, receipt.item.kind), (id, ReceiptKind::Expired.number()));
     let seq = notices[0].seq;

@@ -55,7 +55,7 @@ fn mail_for_another_node_is_accepted_handed_over_and_its_receipt_comes_back() {
     desk.start();
     let session = desk.connect(&alice, false);
     let [notice] = desk.notices(session).try_into().expect("one notice");
-    let receipt = notice.receipt.unwrap();
+    let receipt = notice.receipts.unwrap().split().next().unwrap();
     assert_eq!(receipt.verify(desk.house.network()).unwrap().node, peer.node());
     assert!(desk.house.core().outboxes().is_empty());
     desk.wait(1);
@@ -495,5 +495,5 @@ fn a_sender_elsewhere_learns_that_nobody_fetched_it() {
     assert!(desk.notices(session).is_empty());
     desk.road(Event::Frame { link: 8, frame: Late { stamp, receipt }.into() });
     let [notice] = desk.notices(session).try_into().expect("one notice");
-    assert_eq!(notice.receipt.unwrap().item.kind, ReceiptKind::Expired.number());
+    assert_eq!(notice.receipts.unwrap().entries[0].item.kind, ReceiptKind::Expired.number());
 }

@@ -63,8 +63,8 @@ macro_rules! frame {
                 match self { $(Self::$name(_) => stringify!($name),)* }
             }
 
-            fn body(&self) -> Result<Vec<u8>, CodecError> {
-                match self { $(Self::$name(frame) => codec::encode(frame.as_ref()),)* }
+            fn encode_body(&self, out: &mut Vec<u8>) -> Result<(), CodecError> {
+                match self { $(Self::$name(frame) => codec::encode_into(frame.as_ref(), out),)* }
             }
 
             fn from_body(kind: u8, body: &[u8]) -> Result<Option<Self>, CodecError> {
@@ -89,17 +89,20 @@ impl Frame {
     /// Appends the frame, length and kind in front.
     ///
     /// # Errors
-    /// [`CodecError::TooLarge`] above [`MAX_FRAME`].
+    /// [`CodecError::TooLarge`] above [`MAX_FRAME`]; `out` is then as it was.
     pub fn encode_into(&self, out: &mut Vec<u8>) -> Result<(), CodecError> {
-        let body = self.body()?;
-        let length = body.len() + 1;
-        if length > MAX_FRAME {
-            return Err(CodecError::TooLarge { limit: MAX_FRAME, got: length });
-        }
-        out.extend_from_slice(&(length as u32).to_be_bytes());
+        let start = out.len();
+        out.extend_from_slice(&[0; 4]);
         out.push(self.kind());
-        out.extend_from_slice(&body);
-        Ok(())
+        let length = self.encode_body(out).and_then(|()| match out.len() - start - 4 {
+            got if got > MAX_FRAME => Err(CodecError::TooLarge { limit: MAX_FRAME, got }),
+            length => Ok(length as u32),
+        });
+        match length {
+            Ok(length) => out[start..start + 4].copy_from_slice(&length.to_be_bytes()),
+            Err(_) => out.truncate(start),
+        }
+        length.map(|_| ())
     }
 
     /// The frame in `bytes`: kind and body, without the length. `None` for a kind that this

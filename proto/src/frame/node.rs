@@ -10,7 +10,7 @@ use crate::error::ErrorCode;
 use crate::ids::{AccountId, Hash, Millis, NodeId, ParcelId};
 use crate::merkle::Step;
 use crate::prekey::ClaimedPrekey;
-use crate::receipt::{Receipt, ReceiptItem, ReceiptRoot};
+use crate::receipt::{ReceiptItem, ReceiptRoot, Receipts};
 use crate::record::{AccountRecord, DeviceList, HandleRecord};
 use crate::signed::Signed;
 use crate::token::TokenEntry;
@@ -99,8 +99,8 @@ frames! {
     Notice = 69 {
         /// Its number in this mailbox; 0 for what is no item of it and is not acked.
         seq: u64,
-        /// A receipt.
-        receipt: Option<Receipt>,
+        /// Receipts.
+        receipts: Option<Receipts>,
         /// A refusal that came after acceptance.
         refused: Option<LateRefusal>,
         /// A node's generation, which is higher than the one that the client quoted. Number 0.

@@ -10,7 +10,7 @@ use postroad_proto::link::{ContactLink, JoinLink, NodeLink};
 use postroad_proto::merkle::Step;
 use postroad_proto::network::Network;
 use postroad_proto::prekey::{ClaimedPrekey, Prekey};
-use postroad_proto::receipt::{Receipt, ReceiptItem, ReceiptRoot};
+use postroad_proto::receipt::{Receipt, ReceiptEntry, ReceiptItem, ReceiptRoot, Receipts};
 use postroad_proto::record::{AccountRecord, Device, DeviceList, Handle, HandleRecord, NodeRecord};
 use postroad_proto::signed::{Signable, Signed};
 use postroad_proto::token::{DeliveryToken, InviteCode, InviteEntry, Proof, TokenEntry};
@@ -381,6 +381,17 @@ prop_compose! {
         item in item(), path in vec(step(), 0..4), (root, _) in receipt_root(),
     ) -> Receipt {
         Receipt { item, path, root }
+    }
+}
+
+prop_compose! {
+    pub(crate) fn receipts()(
+        entries in vec((item(), vec(step(), 0..4)), 1..4),
+        path in vec(step(), 0..4),
+        (root, _) in receipt_root(),
+    ) -> Receipts {
+        let entry = |(item, path)| ReceiptEntry { item, path };
+        Receipts { entries: entries.into_iter().map(entry).collect(), path, root }
     }
 }
 

@@ -223,9 +223,9 @@ fn delivery_frame() -> BoxedStrategy<Frame> {
         push.prop_map(|(seq, attributes, label, origin, tag, body_hash, header, body)| {
             Push { seq, attributes, label, origin, tag, body_hash, header, body }.into()
         }),
-        (n(), option::of(receipt()), option::of(late), option::of((node(), n()))).prop_map(
-            |(seq, receipt, refused, generation)| {
-                Notice { seq, receipt, refused, generation }.into()
+        (n(), option::of(receipts()), option::of(late), option::of((node(), n()))).prop_map(
+            |(seq, receipts, refused, generation)| {
+                Notice { seq, receipts, refused, generation }.into()
             }
         ),
         (parcel_id(), node(), n(), text(), n()).prop_map(

@@ -189,7 +189,7 @@ fn node_frames() -> Vec<(&'static str, Frame)> {
         ..push.clone()
     };
     let notice =
-        Notice { seq: 1002, receipt: receipts().first().cloned(), refused: None, generation: None };
+        Notice { seq: 1002, receipts: Some(some_receipts()), refused: None, generation: None };
     let refused = LateRefusal {
         parcel: ParcelId([9; 16]),
         node: other_node(),
@@ -208,9 +208,9 @@ fn node_frames() -> Vec<(&'static str, Frame)> {
     let stale =
         LateRefusal { code: ErrorCode::StaleDevices, records: Some(records()), ..refused.clone() };
     let late = |seq: u64, refused: LateRefusal| -> Frame {
-        Notice { seq, receipt: None, refused: Some(refused), generation: None }.into()
+        Notice { seq, receipts: None, refused: Some(refused), generation: None }.into()
     };
-    let news = Notice { seq: 0, receipt: None, refused: None, generation: Some((node(), 2)) };
+    let news = Notice { seq: 0, receipts: None, refused: None, generation: Some((node(), 2)) };
     [
         session_frames(),
         vec![

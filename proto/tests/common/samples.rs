@@ -13,7 +13,9 @@ use postroad_proto::network::Network;
 use postroad_proto::noise::{NoiseSecret, public_key};
 use postroad_proto::pair::{SealSecret, seal_public};
 use postroad_proto::prekey::{ClaimedPrekey, Prekey};
-use postroad_proto::receipt::{Receipt, ReceiptItem, ReceiptKind, ReceiptRoot, role};
+use postroad_proto::receipt::{
+    Receipt, ReceiptEntry, ReceiptItem, ReceiptKind, ReceiptRoot, Receipts, role,
+};
 use postroad_proto::record::digest::{self, Entry};
 use postroad_proto::record::{AccountRecord, Device, DeviceList, HandleRecord, NodeRecord};
 use postroad_proto::signed::{Purpose, Signed, sign};
@@ -350,6 +352,15 @@ pub(crate) fn receipts() -> Vec<Receipt> {
     let accepted = accepted();
     postroad_proto::receipt::split(&accepted.items, &accepted.path, &accepted.root)
         .expect("encodes")
+}
+
+/// Two of three items that were signed together, as the device that sent those two gets them.
+pub(crate) fn some_receipts() -> Receipts {
+    let Accepted { items, path, root, .. } = accepted();
+    let leaves: Vec<Hash> = items.iter().map(|item| item.leaf().expect("encodes")).collect();
+    let entry =
+        |at: usize| ReceiptEntry { item: items[at].clone(), path: merkle::path(&leaves, at) };
+    Receipts { entries: vec![entry(0), entry(2)], path, root }
 }
 
 /// That nobody fetched a parcel in time, signed by the node that held it.

@@ -117,12 +117,11 @@ impl Member {
             }
             Frame::Notice(notice) => {
                 self.session.took(notice.seq, 0);
-                match notice.refused {
-                    Some(late) => {
-                        add(&run.counts.refused, 1);
-                        run.why.borrow_mut().get_or_insert(late.detail);
-                    }
-                    None => add(&run.counts.at_node, 1),
+                let receipts = notice.receipts.map_or(0, |receipts| receipts.entries.len());
+                add(&run.counts.at_node, receipts as u64);
+                if let Some(late) = notice.refused {
+                    add(&run.counts.refused, 1);
+                    run.why.borrow_mut().get_or_insert(late.detail);
                 }
             }
             Frame::Done(done) if done.request == 0 => return Err(refused("the session", *done)),

@@ -39,7 +39,7 @@ async fn passes(world: &World, from: &User, to: &User) -> Result<(), LoadError> 
             while let Some(frame) = session.next_frame()? {
                 match frame {
                     // Taken by the other node, and known here.
-                    Frame::Notice(notice) if notice.receipt.is_some() => return Ok(()),
+                    Frame::Notice(notice) if notice.receipts.is_some() => return Ok(()),
                     Frame::Refused(refused) => refusal = Some(refused),
                     _ => {}
                 }

@@ -3,10 +3,10 @@
 use postroad_proto::blob::Blob;
 use postroad_proto::envelope::{Class, Parcel};
 use postroad_proto::error::ErrorCode;
-use postroad_proto::ids::{Millis, NodeId};
+use postroad_proto::ids::{Hash, Millis, NodeId};
 use postroad_proto::token::{Label, RequestTag};
 
-use super::intake::{Intake, Source};
+use super::intake::{Intake, Rejection, Source};
 use crate::changes::MailboxId;
 use crate::core::Core;
 use crate::people::accounts::malformed;
@@ -20,6 +20,15 @@ pub(crate) struct Admission {
     pub(crate) share: u64,
     /// Of a stranger's request.
     pub(crate) request: Option<(NodeId, RequestTag)>,
+}
+
+/// Where a parcel goes.
+#[derive(Default)]
+pub(crate) struct Targets {
+    /// Each with the header for its device.
+    pub(crate) mailboxes: Vec<(MailboxId, Blob)>,
+    /// The hash of the account's device list.
+    pub(crate) devices: Option<Hash>,
 }
 
 impl Core {
@@ -88,18 +97,24 @@ impl Core {
         &self,
         sender: Option<MailboxId>,
         parcel: &Parcel,
-    ) -> Vec<(MailboxId, Blob)> {
-        let Some(list) = self.device_list(&parcel.account) else { return Vec::new() };
-        parcel
+    ) -> Result<Targets, Rejection> {
+        let Some(row) = self.tables.accounts.get(&parcel.account) else {
+            return Ok(Targets::default());
+        };
+        if row.moved {
+            return Err(Rejection::moved(row));
+        }
+        let mailboxes = parcel
             .headers
             .iter()
-            .filter(|header| list.device(header.device).is_some())
+            .filter(|header| row.devices.has(header.device))
             .map(|header| {
                 let mailbox = MailboxId { account: parcel.account, device: header.device };
                 (mailbox, header.sealed.clone())
             })
             .filter(|(mailbox, _)| Some(*mailbox) != sender)
-            .collect()
+            .collect();
+        Ok(Targets { mailboxes, devices: Some(row.devices.hash) })
     }
 
     pub(crate) fn check_quota(

@@ -1,13 +1,18 @@
 //! From mailboxes to devices: pushes within credit, acks, notices.
 
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
 use postroad_proto::frame::{Ack, LateRefusal};
 use postroad_proto::ids::{Millis, NodeId, ParcelId};
 use postroad_proto::limits::{MAX_DEADLINE_SECONDS, MAX_LIST};
-use postroad_proto::receipt::Receipt;
+use postroad_proto::merkle::Step;
+use postroad_proto::receipt::{Receipt, ReceiptEntry, ReceiptRoot, Receipts};
+use postroad_proto::signed::Signed;
 
 use crate::changes::{self, MailView, MailboxId, NewItem, NewMail, ReadError};
 use crate::core::{Bound, Core, Held, Output, SessionId};
-use crate::mail::item::{self, Shared};
+use crate::mail::item::{self, Shared, SharedReceipts};
 use crate::mail::mailbox::{Item, Mailbox, SEQ_BLOCK};
 use crate::reply::DONE;
 use crate::state::FloorRow;
@@ -54,25 +59,29 @@ impl Core {
     fn push_batch(&mut self, id: SessionId, view: &dyn MailView) -> Result<(u64, bool), ReadError> {
         let Some(session) = self.sessions.get_mut(&id) else { return Ok((0, false)) };
         let Some(mailbox) = session.mailbox else { return Ok((0, false)) };
-        let last = self.mailboxes.get(&mailbox).map_or(0, Mailbox::last_seq);
+        let Some(held) = self.mailboxes.get(&mailbox) else { return Ok((0, false)) };
+        let last = held.last_seq();
         if last <= session.pushed || session.credit_messages == 0 || session.credit_bytes == 0 {
             return Ok((0, false));
         }
-        let items = session.credit_messages.min(BATCH_ITEMS) as usize;
-        let bytes = session.credit_bytes.min(BATCH_BYTES) as usize;
-        let found = view.items(&mailbox, session.pushed, items, bytes)?;
-        // Nothing readable: the rest is damaged on disk, and expires in its time.
-        session.pushed = found.last().map_or(last, |item| item.seq);
+        let items = session.credit_messages.min(BATCH_ITEMS);
+        let bytes = session.credit_bytes.min(BATCH_BYTES);
         let mut pushed = 0;
-        for item in &found {
-            let size = (item.shared.len() + item.own.len()) as u64;
+        let waiting = held.items.range(session.pushed + 1..).take(items as usize);
+        for (seq, item) in waiting {
+            let size = u64::from(item.bytes);
+            if pushed > 0 && pushed + size > bytes {
+                break;
+            }
+            // What is damaged on disk expires in its time.
+            let found = view.item(&mailbox, *seq)?;
+            session.pushed = *seq;
+            let Some(frame) = found.and_then(|found| item::frame(&found).ok()) else { continue };
             session.credit_messages = session.credit_messages.saturating_sub(1);
             session.credit_bytes = session.credit_bytes.saturating_sub(size);
             pushed += size;
-            if let Ok(frame) = item::frame(item) {
-                self.counters.pushed += 1;
-                self.outputs.push(Output::Frame { session: id, frame });
-            }
+            self.counters.pushed += 1;
+            self.outputs.push(Output::Frame { session: id, frame });
         }
         Ok((pushed, session.pushed < last))
     }
@@ -117,19 +126,18 @@ impl Core {
     }
 
     /// One more copy of a parcel is in custody.
-    pub(crate) fn hold(&mut self, id: ParcelId) {
+    pub(crate) fn hold(&mut self, id: ParcelId) -> &mut Held {
         let held = self.held.entry(id).or_default();
         held.copies = held.copies.saturating_add(1);
         held.at_first = held.at_first.saturating_add(1);
+        held
     }
 
     /// A parcel is in custody for another node.
     pub(crate) fn hold_bound(&mut self, id: ParcelId, bound: Bound) {
-        self.hold(id);
-        if let Some(held) = self.held.get_mut(&id) {
-            held.outbound = held.outbound.saturating_add(1);
-            held.bound = Some(Box::new(bound));
-        }
+        let held = self.hold(id);
+        held.outbound = held.outbound.saturating_add(1);
+        held.bound = Some(Box::new(bound));
     }
 
     /// [`Self::release_copy`] for a copy that lay in the mailbox or outbox `from`.
@@ -205,10 +213,31 @@ impl Core {
 
     /// Puts a receipt into the mailbox of the device whose mail it is about.
     pub(crate) fn put_receipt(&mut self, now: Millis, mailbox: MailboxId, receipt: Receipt) {
+        let Receipts { entries, path, root } = receipt.into();
+        self.put_receipts(now, BTreeMap::from([(mailbox, entries)]), path, root);
+    }
+
+    /// Puts receipts that one signature stands for into the mailboxes of the devices whose mail they
+    /// are about, as one record.
+    pub(crate) fn put_receipts(
+        &mut self,
+        now: Millis,
+        entries: BTreeMap<MailboxId, Vec<ReceiptEntry>>,
+        path: Vec<Step>,
+        root: Signed<ReceiptRoot>,
+    ) {
         // Another node, or the same one after a rollback, may sign for the same parcel later.
-        let Some(root) = crate::rollback::read(&receipt.root) else { return };
-        let id = notice_id(&receipt.item.parcel, receipt.item.kind, &root.node, root.generation);
-        self.put_notice(now, mailbox, id, &Shared { receipt: Some(receipt), ..Shared::default() });
+        let Some(said) = crate::rollback::read(&root) else { return };
+        let mut notices = Vec::with_capacity(entries.len());
+        for (mailbox, entries) in entries {
+            let words = entries.iter().map(|entry| (&entry.item.parcel, entry.item.kind));
+            let id = notice_id(words, &said.node, said.generation);
+            if let Ok(own) = item::encode(&entries) {
+                notices.push(NewNotice { mailbox, id, own });
+            }
+        }
+        let receipts = Some(SharedReceipts { path, root });
+        self.put_notices(now, notices, &Shared { receipts, ..Shared::default() });
     }
 
     /// Puts a refusal into the mailbox of the device whose mail it is about.
@@ -219,31 +248,38 @@ impl Core {
         refused: LateRefusal,
     ) {
         let Some(mailbox) = mailbox else { return };
-        let id = notice_id(&refused.parcel, 0, &refused.node, refused.code.number());
-        self.put_notice(now, mailbox, id, &Shared { refused: Some(refused), ..Shared::default() });
+        let id = notice_id([(&refused.parcel, 0)], &refused.node, refused.code.number());
+        let notice = NewNotice { mailbox, id, own: Bytes::new() };
+        self.put_notices(
+            now,
+            vec![notice],
+            &Shared { refused: Some(refused), ..Shared::default() },
+        );
     }
 
-    fn put_notice(&mut self, now: Millis, mailbox: MailboxId, id: ParcelId, shared: &Shared) {
-        if self.held.contains_key(&id) {
-            return;
-        }
-        // A device that is gone has no mailbox to read them from.
-        let list = self.device_list(&mailbox.account);
-        if list.is_none_or(|list| list.device(mailbox.device).is_none()) {
-            return;
-        }
+    fn put_notices(&mut self, now: Millis, notices: Vec<NewNotice>, shared: &Shared) {
         let Ok(shared) = item::encode(shared) else { return };
-        let seq = self.next_seq(mailbox);
+        let mut mail = NewMail { shared, items: Vec::with_capacity(notices.len()) };
         let expires = now / 1000 + MAX_DEADLINE_SECONDS;
-        let bytes = shared.len() as u32;
-        let own = bytes::Bytes::new();
-        let items = vec![NewItem { mailbox, seq, id, expires, own }];
-        self.group.staged.mail(NewMail { shared, items });
-        let item = Item { id, bytes, expires, label: None, since: now };
-        self.mailbox_mut(mailbox).insert(seq, item);
-        self.hold(id);
-        self.note_expiry(mailbox, expires);
-        self.wake(mailbox);
+        for NewNotice { mailbox, id, own } in notices {
+            // A device that is gone has no mailbox to read them from.
+            let row = self.tables.accounts.get(&mailbox.account);
+            let is_device = row.is_some_and(|row| row.devices.has(mailbox.device));
+            if !is_device || self.held.contains_key(&id) {
+                continue;
+            }
+            let seq = self.next_seq(mailbox);
+            let bytes = (mail.shared.len() + own.len()) as u32;
+            mail.items.push(NewItem { mailbox, seq, id, expires, own });
+            let item = Item { id, bytes, expires, label: None, since: now };
+            self.mailbox_mut(mailbox).insert(seq, item);
+            self.hold(id);
+            self.note_expiry(mailbox, expires);
+            self.wake(mailbox);
+        }
+        if !mail.items.is_empty() {
+            self.group.staged.mail(mail);
+        }
     }
 
     /// Empties a mailbox for good.
@@ -265,12 +301,28 @@ impl Core {
     }
 }
 
-/// The id of a notice, apart from that of the parcel it is about: the latter must not look held.
-/// The same word of the same node is kept once.
-fn notice_id(parcel: &ParcelId, kind: u64, node: &NodeId, word: u64) -> ParcelId {
-    let input = [parcel.0.as_slice(), &kind.to_be_bytes(), &node.0, &word.to_be_bytes()].concat();
-    let hash = blake3::derive_key("postroad v1 notice", &input);
+/// A notice on its way into a mailbox.
+struct NewNotice {
+    mailbox: MailboxId,
+    id: ParcelId,
+    own: Bytes,
+}
+
+/// The id of a notice, apart from those of the parcels it is about: the latter must not look held.
+/// The same words of the same node about the same parcels are kept once.
+fn notice_id<'a>(
+    words: impl IntoIterator<Item = (&'a ParcelId, u64)>,
+    node: &NodeId,
+    word: u64,
+) -> ParcelId {
+    let mut hasher = blake3::Hasher::new_derive_key("postroad v1 notice");
+    hasher.update(&node.0);
+    hasher.update(&word.to_be_bytes());
+    for (parcel, kind) in words {
+        hasher.update(&parcel.0);
+        hasher.update(&kind.to_be_bytes());
+    }
     let mut id = [0; 16];
-    id.copy_from_slice(&hash[..16]);
+    id.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
     ParcelId(id)
 }

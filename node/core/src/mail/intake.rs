@@ -10,7 +10,7 @@ use postroad_proto::signed::Signed;
 use postroad_proto::token::{DeliveryToken, RequestTag};
 use serde_bytes::ByteArray;
 
-use super::admission::Admission;
+use super::admission::{Admission, Targets};
 use super::item::{self, Mail, Own, Shared};
 use super::mailbox::Item;
 use super::stamp::Stamp;
@@ -19,6 +19,7 @@ use crate::core::{Core, SessionId};
 use crate::group::Creditor;
 use crate::people::accounts::malformed;
 use crate::reply::{Refusal, cut};
+use crate::state::AccountRow;
 
 /// Who brings an envelope.
 #[derive(Debug, Clone, Copy)]
@@ -78,11 +79,33 @@ impl Claim {
     }
 }
 
+/// How a parcel is held here, as its receipt says.
+pub(crate) enum Custody {
+    /// In so many of its recipient's mailboxes, whose device list has that hash.
+    Home { copies: u8, devices: Option<Hash> },
+    /// Until its recipient's home takes it.
+    Origin,
+}
+
 /// Why a parcel stays out.
 pub(crate) struct Rejection {
     refusal: Refusal,
     /// With STALE_DEVICES and MOVED: the recipient's records.
     records: Option<Box<Records>>,
+}
+
+impl Rejection {
+    /// An account that has another home by now.
+    pub(crate) fn moved(row: &AccountRow) -> Self {
+        let refusal = Refusal::new(ErrorCode::Moved, "the account has another home");
+        let records = Records {
+            record: row.record.clone(),
+            devices: row.devices.signed.clone(),
+            handle: None,
+            fallback: Vec::new(),
+        };
+        Self { refusal, records: Some(Box::new(records)) }
+    }
 }
 
 impl From<Refusal> for Rejection {
@@ -192,7 +215,11 @@ impl Core {
                 self.unbind(intake, id, old);
             }
             self.counters.repeated += 1;
-            self.owe_custody(intake, parcel.account, id, copies, here);
+            let custody = match here {
+                true => Custody::Home { copies, devices: self.devices_hash(&parcel.account) },
+                false => Custody::Origin,
+            };
+            self.owe_custody(intake, id, custody);
             return Ok(());
         }
         self.check_space()?;
@@ -214,8 +241,7 @@ impl Core {
         id: ParcelId,
     ) -> Result<(), Rejection> {
         let admission = self.admit(now, intake, parcel)?;
-        self.check_not_moved(&parcel.account)?;
-        let targets = self.targets(intake.sender(), parcel);
+        let Targets { mailboxes: targets, devices } = self.targets(intake.sender(), parcel)?;
         if targets.is_empty() {
             let text = "no header fits a device of the account; its list is attached";
             let records = self.records_of(&parcel.account, false).ok();
@@ -244,24 +270,9 @@ impl Core {
             self.hold(id);
         }
         self.counters.accepted += 1;
-        self.owe_custody(intake, parcel.account, id, copies, true);
+        self.owe_custody(intake, id, Custody::Home { copies, devices });
         self.group.count_taken(intake.creditor());
         Ok(())
-    }
-
-    /// An account that has another home by now.
-    fn check_not_moved(&self, account: &AccountId) -> Result<(), Rejection> {
-        let Some(row) = self.tables.accounts.get(account).filter(|row| row.moved) else {
-            return Ok(());
-        };
-        let refusal = Refusal::new(ErrorCode::Moved, "the account has another home");
-        let records = Records {
-            record: row.record.clone(),
-            devices: row.devices.clone(),
-            handle: None,
-            fallback: Vec::new(),
-        };
-        Err(Rejection { refusal, records: Some(Box::new(records)) })
     }
 
     /// Puts an item into a mailbox, or into an outbox.
@@ -275,11 +286,15 @@ impl Core {
         admission: &Admission,
     ) -> Result<u64, Refusal> {
         let encoding = |e: postroad_proto::codec::CodecError| malformed(e.to_string());
-        let own = item::encode(own).map_err(encoding)?;
-        if intake.mail.is_none() {
-            let shared = item::encode(&self.shared_part(intake)).map_err(encoding)?;
-            intake.mail = Some(NewMail { shared, items: Vec::new() });
-        }
+        let own = match intake.mail {
+            Some(_) => item::encode(own).map_err(encoding)?,
+            None => {
+                let shared = self.shared_part(intake);
+                let (shared, own) = item::encode_both(&shared, own).map_err(encoding)?;
+                intake.mail = Some(NewMail { shared, items: Vec::with_capacity(1) });
+                own
+            }
+        };
         let seq = self.next_seq(mailbox);
         let expires = intake.envelope.deadline + self.config.expiry_grace;
         let Some(mail) = intake.mail.as_mut() else { return Ok(seq) };
@@ -314,31 +329,26 @@ impl Core {
                 stamp,
                 origin,
             }),
-            receipt: None,
+            receipts: None,
             refused: None,
         }
     }
 
-    /// `here`: this is the recipient's home. Otherwise the mail waits for another node.
-    pub(crate) fn owe_custody(
-        &mut self,
-        intake: &Intake,
-        account: AccountId,
-        id: ParcelId,
-        copies: u8,
-        here: bool,
-    ) {
-        let (kind, role) = match here {
-            true => (ReceiptKind::AtNode, role::HOME),
-            false => (ReceiptKind::Accepted, role::ORIGIN),
+    /// Whoever brought the parcel gets a receipt for it.
+    pub(crate) fn owe_custody(&mut self, intake: &Intake, id: ParcelId, custody: Custody) {
+        let (kind, role, copies, devices) = match custody {
+            Custody::Home { copies, devices } => (ReceiptKind::AtNode, role::HOME, copies, devices),
+            Custody::Origin => (ReceiptKind::Accepted, role::ORIGIN, 0, None),
         };
+        // Only a contact may know it.
+        let devices = devices.filter(|_| intake.envelope.class() == Some(Class::Message));
         let item = ReceiptItem {
             parcel: id,
             kind: kind.number(),
             role,
             copies: u64::from(copies),
             until: intake.envelope.deadline + self.config.expiry_grace,
-            devices: self.devices_hash(intake, &account).filter(|_| here),
+            devices,
         };
         let number = match intake.source {
             Source::Device { number, .. } => number,
@@ -347,11 +357,8 @@ impl Core {
         self.group.owe_receipt(intake.creditor(), number, item);
     }
 
-    /// The hash of the recipient's device list, for those who may know it.
-    fn devices_hash(&self, intake: &Intake, account: &AccountId) -> Option<Hash> {
-        let contact = intake.envelope.class() == Some(Class::Message);
-        let row = self.tables.accounts.get(account).filter(|_| contact)?;
-        Some(row.devices.hash())
+    fn devices_hash(&self, account: &AccountId) -> Option<Hash> {
+        self.tables.accounts.get(account).map(|row| row.devices.hash)
     }
 
     fn refuse(&mut self, intake: &Intake, account: Option<AccountId>, rejection: Rejection) {

@@ -1,9 +1,11 @@
 //! Mailboxes: what waits for each device, and how much room it takes.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use postroad_proto::ids::ParcelId;
 use postroad_proto::token::Label;
+
+use crate::map::Map;
 
 /// Sequence numbers are written down this many at a time: a restart skips the rest of a block, so
 /// that a number is never used twice, at one small write per block.
@@ -28,7 +30,7 @@ pub(crate) struct Mailbox {
     pub(crate) items: BTreeMap<u64, Item>,
     pub(crate) bytes: u64,
     /// Bytes by the token they came under.
-    shares: HashMap<Label, u64>,
+    shares: Map<Label, u64>,
     /// The next sequence number, and where the block that was written down ends.
     pub(crate) next: u64,
     pub(crate) block_end: u64,
@@ -47,6 +49,13 @@ impl Mailbox {
             *self.shares.entry(label).or_default() += u64::from(item.bytes);
         }
         self.items.insert(seq, item);
+    }
+
+    /// The first items of an empty mailbox, none of them under a label; in order they take least
+    /// time.
+    pub(crate) fn fill(&mut self, items: impl Iterator<Item = (u64, Item)>) {
+        self.items = items.collect();
+        self.bytes = self.items.values().map(|item| u64::from(item.bytes)).sum();
     }
 
     pub(crate) fn remove(&mut self, seq: u64) -> Option<Item> {

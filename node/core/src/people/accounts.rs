@@ -4,7 +4,7 @@ use postroad_proto::codec;
 use postroad_proto::error::ErrorCode;
 use postroad_proto::frame::{Records, RecordsGet, RecordsPut, Register, Registered, SettingsPut};
 use postroad_proto::ids::{AccountId, Hash, Millis, NodeId};
-use postroad_proto::limits::{MAX_ACCOUNT_RECORD, MAX_DEVICE_LIST};
+use postroad_proto::limits::MAX_ACCOUNT_RECORD;
 use postroad_proto::record::{
     AccountRecord, AccountRecordOrder, DeviceList, Handle, HandleChange, HandleRecord,
     RECORD_VERSION,
@@ -103,7 +103,7 @@ impl Core {
         let row = AccountRow {
             number,
             record: ask.record.clone(),
-            devices: ask.devices.clone(),
+            devices: ask.devices.clone().into(),
             handle: ask.handle.clone(),
             lookups: true,
             since: now / 1000,
@@ -220,7 +220,7 @@ impl Core {
         let row = self.tables.accounts.get(account).ok_or_else(denied)?;
         Ok(Records {
             record: row.record.clone(),
-            devices: row.devices.clone(),
+            devices: row.devices.signed.clone(),
             handle: self.handle_record(row.handle.as_ref()),
             fallback: if fallback { self.fallback_keys(account) } else { Vec::new() },
         })
@@ -234,7 +234,7 @@ impl Core {
     ) -> Answer {
         let row = self.tables.accounts.get(&account).cloned().ok_or_else(denied)?;
         let record = ask.record.as_ref().ok_or_else(|| malformed("a record is needed"))?;
-        let devices = ask.devices.as_ref().unwrap_or(&row.devices);
+        let devices = ask.devices.as_ref().unwrap_or(&row.devices.signed);
         let (new, list) = self.open_records(record, devices)?;
         let held = row.record.open(&self.keys.network).map_err(|e| bad(e.to_string()))?;
         if new.account != account {
@@ -256,7 +256,8 @@ impl Core {
         self.drop_missing_devices(id, &account, &list);
         // An account that leaves is kept, so that whoever writes to it learns where it went.
         let moved = new.home != self.node;
-        let row = AccountRow { record: record.clone(), devices: devices.clone(), moved, ..row };
+        let devices = devices.clone().into();
+        let row = AccountRow { record: record.clone(), devices, moved, ..row };
         self.tables.accounts.put(account, row, &mut self.group.staged);
         DONE
     }
@@ -309,9 +310,7 @@ impl Core {
     }
 
     pub(crate) fn device_list(&self, account: &AccountId) -> Option<DeviceList> {
-        // Its signature was checked when it came in.
-        let row = self.tables.accounts.get(account)?;
-        codec::decode(&row.devices.payload, MAX_DEVICE_LIST).ok()
+        self.tables.accounts.get(account)?.devices.list()
     }
 
     fn handle_record(&self, handle: Option<&Handle>) -> Option<Signed<HandleRecord>> {

@@ -1,7 +1,5 @@
 //! Delivery tokens and contact invites: who may write to whom.
 
-use std::collections::HashMap;
-
 use postroad_proto::error::ErrorCode;
 use postroad_proto::frame::{InvitesDrop, InvitesPut, Tokens, TokensDrop, TokensPut, TokensRedeem};
 use postroad_proto::ids::{AccountId, Hash, Millis, NodeId};
@@ -10,6 +8,7 @@ use postroad_proto::token::{InviteEntry, Label, Proof, TokenEntry, redeemed_labe
 
 use crate::bucket::Bucket;
 use crate::core::{Core, MAX_BUCKETS, Rates};
+use crate::map::Map;
 use crate::people::invites::InviteState;
 use crate::reply::{Answer, DONE, Refusal, denied, ok};
 use crate::state::{ContactInviteRow, InviteRow, TokenRow, account_range};
@@ -259,7 +258,7 @@ impl Core {
 
     pub(crate) fn rates_of(&mut self, account: AccountId) -> &mut Rates {
         if self.rates.len() >= MAX_BUCKETS && !self.rates.contains_key(&account) {
-            self.rates = HashMap::new();
+            self.rates = Map::default();
         }
         self.rates.entry(account).or_default()
     }

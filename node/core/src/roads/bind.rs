@@ -9,7 +9,7 @@ use crate::bucket::Bucket;
 use crate::changes::MailboxId;
 use crate::core::{Bound, Core};
 use crate::mail::admission::Admission;
-use crate::mail::intake::{Intake, Rejection};
+use crate::mail::intake::{Custody, Intake, Rejection};
 use crate::mail::item::Own;
 use crate::people::accounts::malformed;
 use crate::reply::Refusal;
@@ -45,12 +45,13 @@ impl Core {
         let outbox = MailboxId::outbox(home);
         let own = Own { copies: 1, parcel: Some(parcel.clone()), ..Own::default() };
         let seq = self.put_item(now, intake, id, outbox, &own, &Admission::default())?;
-        self.hold_bound(id, Bound { node: home, seq, sender: Some(sender.account) });
+        let lane = Some((Some(sender), parcel.account));
+        self.hold_bound(id, Bound { node: home, seq, lane });
         let item = self.mailboxes.get(&outbox).and_then(|held| held.items.get(&seq));
         let bytes = item.map_or(0, |item| u64::from(item.bytes));
         self.waits(sender.account, bytes);
         self.counters.accepted += 1;
-        self.owe_custody(intake, parcel.account, id, 0, false);
+        self.owe_custody(intake, id, Custody::Origin);
         self.want_link(home);
         Ok(())
     }

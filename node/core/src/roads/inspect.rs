@@ -256,7 +256,8 @@ impl Core {
 
     /// Every outbox in which something waits.
     pub fn outboxes(&self) -> Vec<OutboxView> {
-        let nodes = self.mailboxes.iter().filter(|(_, held)| !held.items.is_empty());
+        let mailboxes = self.sorted_mailboxes().into_iter();
+        let nodes = mailboxes.filter(|(_, held)| !held.items.is_empty());
         nodes.filter_map(|(id, _)| self.outbox(&id.destination()?)).collect()
     }
 

@@ -1,11 +1,12 @@
 //! Lanes: what one device sends to one account keeps its order, and holds up nobody else's mail.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 
 use postroad_proto::ids::{AccountId, Millis};
 
 use super::outbox::{IDLE, LONG_PATIENCE, OPENING, Outbox, PATIENCE};
 use crate::changes::MailboxId;
+use crate::map::Map;
 
 /// The sending device, a user's of this node, and the account it writes to.
 pub(crate) type LaneKey = (Option<MailboxId>, AccountId);
@@ -31,10 +32,10 @@ impl Lane {
 /// The lanes of an outbox that are in a batch or put off. All others are free.
 #[derive(Debug, Default)]
 pub(crate) struct Lanes {
-    numbers: HashMap<LaneKey, LaneNumber>,
-    lanes: HashMap<LaneNumber, Lane>,
+    numbers: Map<LaneKey, LaneNumber>,
+    lanes: Map<LaneNumber, Lane>,
     /// In which lane an item waits.
-    waits_in: HashMap<u64, LaneNumber>,
+    waits_in: Map<u64, LaneNumber>,
     /// When lanes that are put off are free again.
     ends: BTreeSet<(Millis, LaneNumber)>,
     last: LaneNumber,
@@ -153,6 +154,15 @@ impl Lanes {
 }
 
 impl Outbox {
+    /// An item that was next is in a batch, in its lane, or no use.
+    pub(super) fn step_past(&mut self, seq: u64) {
+        if self.ready.first() == Some(&seq) {
+            self.ready.pop_first();
+        } else {
+            self.cursor = seq;
+        }
+    }
+
     /// The stream is gone: whatever was offered on it and not settled is offered again.
     pub(super) fn rewind(&mut self) {
         let in_flight = core::mem::take(&mut self.in_flight).into_values();

@@ -1,6 +1,6 @@
 //! Mail streams: who opened them, and what the other side may send. `spec/node.md`.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use postroad_proto::PROTOCOL_VERSIONS;
 use postroad_proto::error::ErrorCode;
@@ -17,6 +17,7 @@ use crate::bucket::Bucket;
 use crate::changes::MailboxId;
 use crate::core::Core;
 use crate::mail::stamp::Stamp;
+use crate::map::Map;
 use crate::reply::Refusal;
 use crate::rollback::TOLD_PER_HOUR;
 use crate::state::Ring;
@@ -104,7 +105,7 @@ pub(crate) struct Links {
     pub(crate) incoming: BTreeMap<LinkId, InLink>,
     /// Which node a stream of our own leads to.
     pub(crate) outgoing: BTreeMap<LinkId, NodeId>,
-    origins: HashMap<NodeId, Origin>,
+    origins: Map<NodeId, Origin>,
     /// Stamps of which it was told that their mail expired: each is good for that once.
     late: Ring<[u8; 16]>,
 }
@@ -114,7 +115,7 @@ impl Default for Links {
         Self {
             incoming: BTreeMap::new(),
             outgoing: BTreeMap::new(),
-            origins: HashMap::new(),
+            origins: Map::default(),
             late: Ring::new(MAX_STAMPS),
         }
     }

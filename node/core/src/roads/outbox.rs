@@ -81,7 +81,7 @@ pub(crate) struct Outbox {
     pub(crate) reason: String,
     pub(crate) in_flight: BTreeMap<u64, (Millis, Vec<Offered>)>,
     pub(crate) lanes: Lanes,
-    /// Items up to this one were read.
+    /// Items up to this one were looked at.
     pub(crate) cursor: u64,
     /// Items before that whose lane is free again: the first is offered first.
     pub(crate) ready: BTreeSet<u64>,
@@ -130,7 +130,8 @@ impl Core {
 
     /// At start: mail waits from before.
     pub(crate) fn reopen_outboxes(&mut self) {
-        let waiting = self.mailboxes.iter().filter(|(_, held)| !held.items.is_empty());
+        let mailboxes = self.sorted_mailboxes().into_iter();
+        let waiting = mailboxes.filter(|(_, held)| !held.items.is_empty());
         let nodes: Vec<NodeId> = waiting.filter_map(|(id, _)| id.destination()).collect();
         for node in nodes {
             self.want_link(node);

@@ -8,6 +8,7 @@ use postroad_proto::ids::NodeId;
 use postroad_proto::limits::MAX_BATCH;
 
 use super::Command;
+use super::lanes::LaneKey;
 use super::outbox::{Offered, OutLink};
 use crate::changes::{MailView, MailboxId, ReadError, StoredItem};
 use crate::core::Core;
@@ -17,8 +18,6 @@ use crate::timers::Timer;
 
 /// Bytes of a batch of more than one envelope: with what the encoding adds it fits a frame.
 const BATCH_BYTES: u64 = 96 << 10;
-/// Items read at once.
-const READ_ITEMS: usize = 64;
 /// Batches made for one node before the next one's turn.
 const BATCHES_PER_TURN: usize = 16;
 /// Items looked at for one batch: most may have to wait for others.
@@ -113,51 +112,47 @@ impl Core {
         let (mut envelopes, mut bytes) = (link.envelopes.min(MAX_BATCH as u64), link.bytes);
         let mut making = Making { number: link.next_batch, ..Making::default() };
         let mut looked = 0;
-        loop {
+        while let Some(seq) = self.next_item(node) {
             if looked >= LOOKED_PER_BATCH {
                 making.unfinished = true;
                 return Ok(Some(making));
             }
-            let outbox = match self.outboxes.get_mut(&node) {
-                Some(outbox) => outbox,
-                None => return Ok(None),
-            };
-            let held = self.mailboxes.get(&mailbox);
-            let (found, again) = match outbox.ready.first().copied() {
-                Some(seq) => (Vec::from_iter(view.item(&mailbox, seq)?), Some(seq)),
-                None => {
-                    let last = held.map_or(0, |held| held.last_seq());
-                    if outbox.cursor >= last {
-                        break;
-                    }
-                    let found =
-                        view.items(&mailbox, outbox.cursor, READ_ITEMS, BATCH_BYTES as usize)?;
-                    if found.is_empty() {
-                        // The rest is damaged on disk, and expires in its time.
-                        outbox.cursor = last;
-                    }
-                    (found, None)
+            looked += 1;
+            let added = match self.closed_lane(node, seq, making.number) {
+                // Most of what waits behind a batch need not even be read.
+                Some(lane) => {
+                    self.outbox_mut(node).lanes.wait(lane, seq);
+                    Added::Taken
                 }
+                None => match view.item(&mailbox, seq)? {
+                    Some(item) => self.add(node, &mut making, &item, (&mut envelopes, &mut bytes)),
+                    // Damaged on disk, it expires in its time; or it has expired.
+                    None => Added::Taken,
+                },
             };
-            if again.is_some() && found.is_empty() {
-                outbox.ready.pop_first();
-                continue;
-            }
-            for item in &found {
-                looked += 1;
-                match self.add(node, &mut making, item, (&mut envelopes, &mut bytes)) {
-                    Added::Taken => {
-                        let Some(outbox) = self.outboxes.get_mut(&node) else { return Ok(None) };
-                        match again {
-                            Some(_) => drop(outbox.ready.pop_first()),
-                            None => outbox.cursor = item.seq,
-                        }
-                    }
-                    Added::NoRoom => return Ok((!making.offered.is_empty()).then_some(making)),
-                }
+            match added {
+                Added::Taken => self.outbox_mut(node).step_past(seq),
+                Added::NoRoom => break,
             }
         }
         Ok((!making.offered.is_empty()).then_some(making))
+    }
+
+    /// Of what was put off and is free again the first, else the next that was not looked at yet.
+    fn next_item(&self, node: NodeId) -> Option<u64> {
+        let outbox = self.outboxes.get(&node)?;
+        outbox.ready.first().copied().or_else(|| {
+            let held = self.mailboxes.get(&MailboxId::outbox(node))?;
+            held.items.range(outbox.cursor + 1..).next().map(|(seq, _)| *seq)
+        })
+    }
+
+    /// The lane of an item, if that is known without reading it and has to wait for others.
+    fn closed_lane(&self, node: NodeId, seq: u64, batch: u64) -> Option<LaneKey> {
+        let held = self.mailboxes.get(&MailboxId::outbox(node))?;
+        let bound = self.held.get(&held.items.get(&seq)?.id)?.bound.as_ref()?;
+        let lane = bound.lane.filter(|_| (bound.node, bound.seq) == (node, seq))?;
+        self.outboxes.get(&node)?.lanes.is_closed(&lane, batch).then_some(lane)
     }
 
     /// Adds an item to the batch, or to its lane.

@@ -38,7 +38,9 @@ impl Core {
     pub(crate) fn unbind(&mut self, intake: &Intake, id: ParcelId, old: Bound) {
         // Whoever has seen the parcel could offer it too: only its sender may take it away.
         let sender = intake.sender();
-        if old.sender.is_none() || old.sender != sender.map(|sender| sender.account) {
+        let account = |sender: Option<MailboxId>| sender.map(|sender| sender.account);
+        let old_sender = old.lane.and_then(|(sender, _)| account(sender));
+        if old_sender.is_none() || old_sender != account(sender) {
             return;
         }
         let outbox = MailboxId::outbox(old.node);
@@ -91,8 +93,8 @@ impl Core {
         self.group.staged.mail(NewMail { shared: stored.shared, items: vec![item] });
         let item = Item { id: stored.id, bytes, expires, label: None, since: now };
         self.mailbox_mut(outbox).insert(seq, item);
-        let sender = offered.sender.map(|sender| sender.account);
-        self.hold_bound(stored.id, Bound { node: to.home, seq, sender });
+        let lane = Some(offered.lane());
+        self.hold_bound(stored.id, Bound { node: to.home, seq, lane });
         self.note_expiry(outbox, expires);
         if let Some(sender) = offered.sender {
             self.waits(sender.account, u64::from(bytes));

@@ -1,9 +1,13 @@
 //! What becomes of a batch: receipts and refusals settle items, all else is offered again.
 
+use std::collections::{BTreeMap, HashMap, HashSet};
+
 use postroad_proto::error::ErrorCode;
 use postroad_proto::frame::{BatchReply, LateRefusal, Records, RefusedParcel};
-use postroad_proto::ids::{Millis, NodeId};
-use postroad_proto::receipt::{Receipt, ReceiptKind, role, split};
+use postroad_proto::ids::{Millis, NodeId, ParcelId};
+use postroad_proto::limits::MAX_PATH;
+use postroad_proto::merkle::{self, Tree};
+use postroad_proto::receipt::{ReceiptEntry, ReceiptItem, ReceiptKind, role};
 
 use super::lanes::LaneKey;
 use super::neighbours::Attempts;
@@ -50,7 +54,7 @@ impl Core {
         let Some((sent, offered)) = self.outbox_mut(node).in_flight.remove(&reply.number) else {
             return self.drop_link(now, node, "a reply to no batch".into());
         };
-        let receipts = match self.check_receipts(node, &offered, &reply) {
+        let mut receipts = match self.check_receipts(node, &offered, &reply) {
             Ok(receipts) => receipts,
             Err(how) => {
                 self.outbox_mut(node).in_flight.insert(reply.number, (sent, offered));
@@ -68,8 +72,9 @@ impl Core {
         }
         let lanes: Vec<LaneKey> = offered.iter().map(Offered::lane).collect();
         let mut again = Vec::new();
+        let mut told: BTreeMap<MailboxId, Vec<ReceiptEntry>> = BTreeMap::new();
         for item in offered {
-            let receipt = receipts.iter().find(|receipt| receipt.item.parcel == item.parcel);
+            let receipt = receipts.remove(&item.parcel);
             let refused = reply.refused.iter().find(|refused| {
                 refused.envelope == item.envelope
                     && refused.account.is_none_or(|account| account == item.account)
@@ -79,7 +84,7 @@ impl Core {
                     self.settle(node, &item);
                     self.counters.handed_over += 1;
                     if let Some(sender) = item.sender {
-                        self.put_receipt(now, sender, receipt.clone());
+                        told.entry(sender).or_default().push(receipt);
                     }
                 }
                 // It expired meanwhile, or waits for another home.
@@ -96,6 +101,9 @@ impl Core {
                     again.push((item, until, why));
                 }
             }
+        }
+        if let Some(root) = reply.root.filter(|_| !told.is_empty()) {
+            self.put_receipts(now, told, reply.path, root);
         }
         let outbox = self.outbox_mut(node);
         // Before what waits behind it, in its own order.
@@ -119,33 +127,45 @@ impl Core {
         node: NodeId,
         offered: &[Offered],
         reply: &BatchReply,
-    ) -> Result<Vec<Receipt>, String> {
+    ) -> Result<HashMap<ParcelId, ReceiptEntry>, String> {
         let Some(signed) = &reply.root else {
             return match reply.items.is_empty() {
-                true => Ok(Vec::new()),
+                true => Ok(HashMap::new()),
                 false => Err("receipts without a signature".into()),
             };
         };
-        let mut parcels: Vec<_> = reply.items.iter().map(|item| item.parcel).collect();
-        parcels.sort_unstable();
-        parcels.dedup();
-        if parcels.len() != reply.items.len() || parcels.len() > offered.len() {
+        if reply.items.is_empty() {
+            return Err("a signature without receipts".into());
+        }
+        if reply.items.len() > offered.len() {
             return Err("more receipts than parcels".into());
         }
-        let receipts = split(&reply.items, &reply.path, signed).map_err(|e| e.to_string())?;
-        let first = receipts.first().ok_or("a signature without receipts")?;
-        // All hang below one root, so one signature stands for all.
-        let root = first.verify(&self.keys.network).map_err(|e| format!("a receipt: {e}"))?;
+        let leaves: Result<_, _> = reply.items.iter().map(ReceiptItem::leaf).collect();
+        let tree = Tree::new(leaves.map_err(|e| e.to_string())?);
+        // All hang below one root, so one signature stands for all; often for other batches, too.
+        let seen = self.tables.seen.get(&node).filter(|row| row.root == *signed);
+        let root = match seen.and_then(|row| crate::rollback::read(&row.root)) {
+            Some(verified) => verified,
+            None => signed.open(&self.keys.network).map_err(|e| format!("a receipt: {e}"))?,
+        };
+        let longest = reply.path.len() + tree.path(0).len();
+        if longest > MAX_PATH || merkle::climb(tree.root(), &reply.path) != root.merkle_root {
+            return Err("receipts that do not hang below the signed root".into());
+        }
         if root.node != node {
             return Err("a receipt that another node signed".into());
         }
-        let custody = ReceiptKind::AtNode.number();
-        let fits = |receipt: &Receipt| {
-            (receipt.item.kind, receipt.item.role) == (custody, role::HOME)
-                && offered.iter().any(|offered| offered.parcel == receipt.item.parcel)
-        };
-        if !receipts.iter().all(fits) {
-            return Err("a receipt for what was not offered".into());
+        let parcels: HashSet<ParcelId> = offered.iter().map(|offered| offered.parcel).collect();
+        let custody = (ReceiptKind::AtNode.number(), role::HOME);
+        let mut receipts = HashMap::with_capacity(reply.items.len());
+        for (index, item) in reply.items.iter().enumerate() {
+            if (item.kind, item.role) != custody || !parcels.contains(&item.parcel) {
+                return Err("a receipt for what was not offered".into());
+            }
+            let entry = ReceiptEntry { item: item.clone(), path: tree.path(index) };
+            if receipts.insert(item.parcel, entry).is_some() {
+                return Err("two receipts for one parcel".into());
+            }
         }
         let row = self.tables.seen.get(&node).and_then(|row| crate::rollback::read(&row.root));
         if row.is_none_or(|held| (held.generation, held.commit) < (root.generation, root.commit)) {

@@ -12,7 +12,7 @@ use postroad_proto::frame::{
 };
 use postroad_proto::ids::NodeId;
 use postroad_proto::merkle;
-use postroad_proto::receipt::{self, Receipt, ReceiptItem, ReceiptKind, ReceiptRoot};
+use postroad_proto::receipt::{self, Receipt, ReceiptItem, ReceiptKind, ReceiptRoot, Receipts};
 use postroad_proto::record::HandleRecord;
 use postroad_proto::signed::Signed;
 
@@ -518,13 +518,14 @@ impl World {
     }
 
     fn on_notice(&mut self, person: usize, session: SessionId, notice: &Notice) {
-        if let Some(receipt) = &notice.receipt
-            && let Ok(said) = codec::decode::<ReceiptRoot>(&receipt.root.payload, 1024)
-            && let Some(root) = self.check_root(&receipt.root, said.node)
-            && self.climbs(receipt, &root)
-        {
-            self.believe(person, &receipt.item, &root);
-            self.quote(person, root, &receipt.root);
+        for receipt in notice.receipts.clone().into_iter().flat_map(Receipts::split) {
+            if let Ok(said) = codec::decode::<ReceiptRoot>(&receipt.root.payload, 1024)
+                && let Some(root) = self.check_root(&receipt.root, said.node)
+                && self.climbs(&receipt, &root)
+            {
+                self.believe(person, &receipt.item, &root);
+                self.quote(person, root, &receipt.root);
+            }
         }
         if let Some(late) = &notice.refused
             && let Some(number) = self.checker.by_parcel(&late.parcel)

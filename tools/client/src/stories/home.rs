@@ -382,7 +382,7 @@ async fn the_home_is_asked_where_things_wait_and_news_of_nodes_are_no_items() {
     let script = |frame: &Frame| match frame {
         Frame::Hello(hello) => {
             let generation = Some((node(20), 2));
-            let notice = Notice { seq: 0, receipt: None, refused: None, generation };
+            let notice = Notice { seq: 0, receipts: None, refused: None, generation };
             Some(vec![home.welcome(hello), notice.into()])
         }
         _ => None,

@@ -28,7 +28,7 @@ async fn a_home_that_talks_without_end_is_left() {
         header: None,
         body: envelope.body.clone(),
     };
-    let news = || Notice { seq: 0, receipt: None, refused: None, generation: None };
+    let news = || Notice { seq: 0, receipts: None, refused: None, generation: None };
     // Something else again and again, in the place of an answer; and more mail than was asked for.
     let babble: Vec<Frame> = (0..3000).map(|_| news().into()).collect();
     let flood: Vec<Frame> = (1..200).map(|seq| push(seq).into()).collect();

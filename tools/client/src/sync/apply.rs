@@ -2,7 +2,7 @@
 
 use postroad_proto::frame::{Accepted, Done, Frame, Notice, Refused};
 use postroad_proto::ids::{Millis, NodeId};
-use postroad_proto::receipt::{Receipt, split};
+use postroad_proto::receipt::{Receipt, Receipts, split};
 use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::{Online, keys, unexpected};
@@ -110,8 +110,8 @@ impl<'a> Batch<'a> {
     }
 
     fn notice(&mut self, notice: &Notice) -> Result<()> {
-        if let Some(receipt) = &notice.receipt {
-            outbox::apply_receipt(self.tx, &self.own, receipt, self.now)?;
+        for receipt in notice.receipts.clone().into_iter().flat_map(Receipts::split) {
+            outbox::apply_receipt(self.tx, &self.own, &receipt, self.now)?;
         }
         if let Some(late) = &notice.refused
             && let Some(row) = row_of(self.tx, &late.parcel.0)?

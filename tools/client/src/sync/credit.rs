@@ -96,7 +96,7 @@ mod tests {
                 }
             }
         }
-        let news = Notice { seq: 0, receipt: None, refused: None, generation: None };
+        let news = Notice { seq: 0, receipts: None, refused: None, generation: None };
         for _ in 0..1000 {
             left.spend(&news.clone().into()).unwrap();
         }
