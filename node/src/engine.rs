@@ -158,6 +158,13 @@ impl<S: Store + 'static> Engine<S> {
                 self.core.handle(clock::now(), Input::Connected { session, key });
             }
             // The permit frees the session's share of the queue.
+            Command::Frames { session, frames, permit: _permit } => {
+                let now = clock::now();
+                for frame in frames {
+                    self.core.handle(now, Input::Frame { session, frame });
+                    self.finish_large_group()?;
+                }
+            }
             Command::Input { input, permit: _permit } => {
                 if let Input::Disconnected { session } = &input {
                     self.sessions.remove(session);
@@ -171,11 +178,16 @@ impl<S: Store + 'static> Engine<S> {
             }
             Command::Stop(stop) => return Ok(Some(stop)),
         }
+        self.finish_large_group()?;
+        Ok(None)
+    }
+
+    fn finish_large_group(&mut self) -> Result<(), EngineError> {
         if self.core.staged_bytes() >= self.group_bytes {
             self.finish_group()?;
             self.check_room()?;
         }
-        Ok(None)
+        Ok(())
     }
 
     /// Makes the group durable, then says what it promised and delivers. True when there is more
@@ -192,12 +204,18 @@ impl<S: Store + 'static> Engine<S> {
             Ok(more) => more,
             Err(error) => self.mend_reads(&error)?,
         };
-        for output in self.core.take_outputs() {
+        let mut outputs = self.core.take_outputs().into_iter().peekable();
+        while let Some(output) = outputs.next() {
             match output {
                 Output::Frame { session, frame } => {
-                    if let Some(outgoing) = self.sessions.get(&session) {
-                        outgoing.push(&frame);
-                    }
+                    let Some(outgoing) = self.sessions.get(&session) else { continue };
+                    // What one session is told mostly comes in a row.
+                    let is_its = |next: &Output| matches!(next, Output::Frame { session: other, .. } if *other == session);
+                    let others = std::iter::from_fn(|| match outputs.next_if(is_its) {
+                        Some(Output::Frame { frame, .. }) => Some(frame),
+                        _ => None,
+                    });
+                    outgoing.push(std::iter::once(frame).chain(others));
                 }
                 Output::Known { session } => {
                     if let Some(outgoing) = self.sessions.get(&session) {

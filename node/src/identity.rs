@@ -57,10 +57,10 @@ pub enum IdentityError {
     Network {
         /// The data directory.
         dir: PathBuf,
-        /// The network that it belongs to.
-        held: Network,
-        /// The one that it was started for.
-        asked: Network,
+        /// The name of the network that it belongs to.
+        held: String,
+        /// That of the one that it was started for.
+        asked: String,
     },
     /// The system gives no randomness.
     #[error("no randomness from the system: {0}")]
@@ -79,7 +79,8 @@ pub(crate) fn belong_to(dir: &Path, network: &Network) -> Result<(), IdentityErr
         Ok(text) => match text.trim_end().parse::<Network>() {
             Ok(held) if held == *network => Ok(()),
             Ok(held) => {
-                Err(IdentityError::Network { dir: dir.to_owned(), held, asked: network.clone() })
+                let (held, asked) = (held.to_string(), network.to_string());
+                Err(IdentityError::Network { dir: dir.to_owned(), held, asked })
             }
             Err(_) => Err(IdentityError::Damaged(path)),
         },

@@ -33,21 +33,23 @@ impl Outgoing {
         Self { state: Mutex::default(), wake: Notify::new(), limit }
     }
 
-    /// Adds a frame. Whoever leaves more unread than the limit is hung up on: what it was
+    /// Adds frames. Whoever leaves more unread than the limit is hung up on: what it was
     /// not told it will ask for again.
-    pub(crate) fn push(&self, frame: &Frame) {
+    pub(crate) fn push(&self, frames: impl IntoIterator<Item = Frame>) {
         let mut state = self.lock();
-        if state.closing {
-            return;
-        }
-        if let Err(error) = frame.encode_into(&mut state.frames) {
-            // Whoever awaits it asks again. Hanging up would bring the same frame with each return.
-            tracing::error!(%error, frame = frame.name(), "a frame of ours does not encode");
-        }
-        if state.frames.len() > self.limit {
-            tracing::info!("the other side reads too slowly; hanging up");
-            state.frames = Vec::new();
-            state.closing = true;
+        for frame in frames {
+            if state.closing {
+                continue;
+            }
+            if let Err(error) = frame.encode_into(&mut state.frames) {
+                // Whoever awaits it asks again. Hanging up would bring the same with each return.
+                tracing::error!(%error, frame = frame.name(), "a frame of ours does not encode");
+            }
+            if state.frames.len() > self.limit {
+                tracing::info!("the other side reads too slowly; hanging up");
+                state.frames = Vec::new();
+                state.closing = true;
+            }
         }
         drop(state);
         self.wake.notify_one();

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use postroad_core::{Core, Input, SessionId};
+use postroad_proto::frame::Frame;
 use postroad_proto::ids::Hash;
 use postroad_store::StoreStats;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
@@ -17,10 +18,26 @@ pub(super) type Act = Box<dyn FnOnce(&mut Core, u64) + Send>;
 
 /// What the engine is asked to do.
 pub(super) enum Command {
-    Connected { session: SessionId, key: Hash, outgoing: Arc<Outgoing> },
-    Input { input: Input, permit: Option<OwnedSemaphorePermit> },
+    Connected {
+        session: SessionId,
+        key: Hash,
+        outgoing: Arc<Outgoing>,
+    },
+    /// What one read of a client's connection brought.
+    Frames {
+        session: SessionId,
+        frames: Vec<Frame>,
+        permit: Option<OwnedSemaphorePermit>,
+    },
+    Input {
+        input: Input,
+        permit: Option<OwnedSemaphorePermit>,
+    },
     Look(Look),
-    Act { act: Act, durable: oneshot::Sender<()> },
+    Act {
+        act: Act,
+        durable: oneshot::Sender<()>,
+    },
     Stop(oneshot::Sender<()>),
 }
 
@@ -49,6 +66,16 @@ impl EngineHandle {
         outgoing: Arc<Outgoing>,
     ) -> Result<(), Stopped> {
         self.send(Command::Connected { session, key, outgoing }).await
+    }
+
+    /// `permit` is given back once the engine has dealt with all of them.
+    pub(crate) async fn frames(
+        &self,
+        session: SessionId,
+        frames: Vec<Frame>,
+        permit: Option<OwnedSemaphorePermit>,
+    ) -> Result<(), Stopped> {
+        self.send(Command::Frames { session, frames, permit }).await
     }
 
     /// `permit` is given back once the engine has dealt with the input.

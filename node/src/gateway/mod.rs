@@ -10,14 +10,14 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
-use postroad_core::Input;
+use postroad_core::{Input, SessionId};
 use postroad_proto::network::Network;
 use postroad_proto::noise::NoiseSecret;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use self::session::Session;
+use self::session::{Session, SessionError};
 use crate::config::GatewaySection;
 use crate::engine::EngineHandle;
 use crate::neighbourhood::neighbourhood;
@@ -139,7 +139,7 @@ async fn serve(
     shared: Arc<Shared>,
     engine: EngineHandle,
     guard: AddressGuard,
-    _place: OwnedSemaphorePermit,
+    place: OwnedSemaphorePermit,
 ) {
     let _ = stream.set_nodelay(true);
     keep_alive(&stream);
@@ -155,15 +155,23 @@ async fn serve(
     let share = Arc::new(Semaphore::new(session::SHARE));
     let mut session = Session { id, stream, channel, outgoing, share };
     // Until then it counts against its address: strangers must not take every place.
-    let ended = match session.introduce(&engine).await {
-        Ok(true) => {
-            drop(guard);
-            // Boxed: the state of what came before must not stay in every idle session's task.
-            Box::pin(session.run(&engine)).await
-        }
-        Ok(false) => Ok(()),
-        Err(error) => Err(error),
-    };
+    match session.introduce(&engine).await {
+        // A task of its own: this one has room for a handshake, which no idle session needs.
+        Ok(true) => drop(tokio::spawn(carry(session, engine, place))),
+        Ok(false) => end(id, Ok(()), &engine).await,
+        Err(error) => end(id, Err(error), &engine).await,
+    }
+    drop(guard);
+}
+
+/// A session of a device of an account here, until its end.
+async fn carry(session: Session, engine: EngineHandle, _place: OwnedSemaphorePermit) {
+    let id = session.id;
+    let ended = session.run(&engine).await;
+    end(id, ended, &engine).await;
+}
+
+async fn end(id: SessionId, ended: Result<(), SessionError>, engine: &EngineHandle) {
     if let Err(error) = ended {
         tracing::debug!(session = id, %error, "session ended");
     }

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use postroad_core::{Input, SessionId};
+use postroad_core::SessionId;
 use postroad_proto::error::ErrorCode;
 use postroad_proto::frame::Frame;
 use postroad_proto::hello::{self, HELLO_LEN};
@@ -164,12 +164,33 @@ impl Session {
                 Err(error) => return Err(error.into()),
             }
             drop(buffer);
+            let (mut frames, mut kib) = (Vec::new(), 0);
             while let Some(frame) = self.channel.next_frame()? {
-                let permit = self.share.clone().acquire_many_owned(weight(&frame)).await.ok();
-                engine.input(Input::Frame { session: self.id, frame }, permit).await?;
+                let more = weight(&frame);
+                if kib + more > SHARE as u32 {
+                    self.hand_over(engine, std::mem::take(&mut frames), kib).await?;
+                    kib = 0;
+                }
+                frames.push(frame);
+                kib += more;
             }
+            self.hand_over(engine, frames, kib).await?;
         }
         Ok(true)
+    }
+
+    /// Waits for room in the session's share of the engine's queue, and fills it.
+    async fn hand_over(
+        &self,
+        engine: &EngineHandle,
+        frames: Vec<Frame>,
+        kib: u32,
+    ) -> Result<(), SessionError> {
+        if frames.is_empty() {
+            return Ok(());
+        }
+        let permit = self.share.clone().acquire_many_owned(kib).await.ok();
+        Ok(engine.frames(self.id, frames, permit).await?)
     }
 }
 

@@ -58,16 +58,16 @@ struct Held {
 
 impl Links {
     /// Says a frame, if the stream is still there.
-    pub(super) fn push(&self, link: LinkId, frame: &Frame) {
+    pub(super) fn push(&self, link: LinkId, frame: Frame) {
         let outgoing = self.lock().get_mut(&link).map(|held| {
             // An open stream proves nothing, nor does mail that is refused.
-            if matches!(frame, Frame::BatchReply(reply) if !reply.items.is_empty()) {
+            if matches!(&frame, Frame::BatchReply(reply) if !reply.items.is_empty()) {
                 held.taken = Some(Instant::now());
             }
             held.outgoing.clone()
         });
         if let Some(outgoing) = outgoing {
-            outgoing.push(frame);
+            outgoing.push([frame]);
         }
     }
 

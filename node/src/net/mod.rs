@@ -97,7 +97,7 @@ impl NetHandle {
     /// Does what the core decided. Never waits.
     pub(crate) fn perform(&self, command: Command) {
         match command {
-            Command::Frame { link, frame } => self.shared.links.push(link, &frame),
+            Command::Frame { link, frame } => self.shared.links.push(link, frame),
             Command::CloseLink { link } => self.shared.links.close(link),
             Command::RenewRecord => self.shared.renew.notify_one(),
             command => {
