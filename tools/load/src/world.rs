@@ -8,8 +8,10 @@ use crate::args::RunArgs;
 use crate::error::LoadError;
 use crate::node::{self, Node};
 use crate::session::Place;
+use crate::trace;
 use crate::usage::Usage;
 use crate::user::User;
+use crate::wire::Crossed;
 
 /// The nodes under load, and what all phases of a run need.
 pub(crate) struct World {
@@ -20,6 +22,8 @@ pub(crate) struct World {
     watched: Vec<u32>,
     random: ChaCha8Rng,
     drawn: usize,
+    /// Whether bytes on the wire are counted.
+    counts_bytes: bool,
     /// Behind the stamp of every body.
     pub(crate) filler: Vec<u8>,
     pub(crate) printer: Printer,
@@ -37,11 +41,12 @@ impl World {
         let mut filler = vec![0; args.size];
         random.fill_bytes(&mut filler);
         let (mut nodes, mut places) = (Vec::<Node>::new(), Vec::new());
+        let traced = args.count_syncs && args.target.is_empty() && can_trace(&printer);
         if args.target.is_empty() {
             printer.progress(&format!("starting {count} posthoused"));
             for _ in 0..count {
                 let peer = nodes.first().map(Node::link);
-                let node = Node::start(args.dir.as_deref(), peer).await?;
+                let node = Node::start(args.dir.as_deref(), peer, traced).await?;
                 places.push(node::place(&node.link())?);
                 nodes.push(node);
             }
@@ -51,7 +56,16 @@ impl World {
             }
         }
         check(&places, count, args.allow_remote)?;
-        Ok(Self { places, nodes, watched: args.pid.clone(), random, drawn: 0, filler, printer })
+        Ok(Self {
+            places,
+            nodes,
+            watched: args.pid.clone(),
+            random,
+            drawn: 0,
+            counts_bytes: args.count_bytes,
+            filler,
+            printer,
+        })
     }
 
     /// So many new users; `home` says at which node each is.
@@ -81,16 +95,39 @@ impl World {
             return Ok(None);
         }
         let mut usage = Usage::of(&pids)?;
+        usage.traced_syncs = (!self.nodes.is_empty()).then_some(0);
         for node in &self.nodes {
             usage.syncs += node.syncs().await?;
+            usage.traced_syncs = usage.traced_syncs.zip(node.traced_syncs()?).map(|(a, b)| a + b);
         }
         Ok(Some(usage))
+    }
+
+    /// What their connections have carried so far; none if that is not to be known.
+    pub(crate) fn crossed(&self) -> Result<Option<Crossed>, LoadError> {
+        let (clients, nodes): (Vec<u16>, Vec<u16>) =
+            self.nodes.iter().filter_map(Node::ports).unzip();
+        if !self.counts_bytes || clients.is_empty() {
+            return Ok(None);
+        }
+        Crossed::now(&clients, &nodes)
     }
 
     /// What they used since then.
     pub(crate) async fn used(&self, since: Option<Usage>) -> Result<Option<Usage>, LoadError> {
         Ok(self.usage().await?.zip(since).map(|(now, then)| now - then))
     }
+}
+
+/// Says loudly when syncs cannot be counted from outside; the node's own count is all there is then.
+fn can_trace(printer: &Printer) -> bool {
+    let possible = trace::is_possible();
+    if !possible {
+        let text = "NOT COUNTED FROM OUTSIDE: strace is not installed or may not trace; syncs are \
+                    the node's own count only";
+        printer.warn(text);
+    }
+    possible
 }
 
 fn check(places: &[Place], count: usize, allow_remote: bool) -> Result<(), LoadError> {
