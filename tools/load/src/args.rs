@@ -160,7 +160,7 @@ pub(crate) struct RunArgs {
     /// Draws the users' keys and the bodies [default: drawn, and printed]
     #[arg(long, value_name = "N")]
     pub(crate) seed: Option<u64>,
-    /// Count syncs from outside: nodes of its own run under strace, which touches no other call
+    /// Count syncs from outside: by perf, which costs nodes nothing, or else by strace
     #[arg(long, conflicts_with = "target")]
     pub(crate) count_syncs: bool,
     /// Count the bytes that cross between clients and nodes in w2 and w4 (by `ss`)

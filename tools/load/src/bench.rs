@@ -127,7 +127,7 @@ fn markdown(material: &Material, plots: &[String]) -> String {
 /// kill at its end took.
 fn runs(text: &mut String, runs: &[Map<String, Value>]) {
     text.push_str("\n## Every run\n\nSyncs are of the phase whose figures count: online, or storing. \
-        *Outside* is strace's count of all fsync-like calls, *node* the node's own of its journal.\n\n\
+        *Outside* is perf's or strace's count of all fsync-like calls, *node* the node's own of its journal.\n\n\
         | run | began | load before | syncs, outside | syncs, node | accepted before kill -9 | missing after | lost | twice |\n\
         |---|---|---|---|---|---|---|---|---|\n");
     for run in runs {
@@ -136,11 +136,13 @@ fn runs(text: &mut String, runs: &[Map<String, Value>]) {
                 names.iter().find_map(|name| run.get(*name).filter(|value| !value.is_null()));
             value.map_or("–".to_owned(), plain)
         };
+        let counted_by = run.get("syncs_counted_by").map(|by| format!(" ({})", plain(by)));
+        let counted_by = counted_by.unwrap_or_default();
         let cells = [
             crate::results::workload_of(run),
             of(&["began"]),
             of(&["load_before"]),
-            of(&["fsync_calls", "store_fsync_calls"]),
+            of(&["fsync_calls", "store_fsync_calls"]) + &counted_by,
             of(&["node_syncs", "store_node_syncs"]),
             of(&["accepted_before_kill"]),
             of(&["missing_after_kill"]),

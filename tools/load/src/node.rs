@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::error::LoadError;
 use crate::session::Place;
-use crate::trace;
+use crate::trace::Counter;
 
 /// A node that is not ready, or has not ended, by then has failed. With tens of millions of stored
 /// messages either takes its time.
@@ -59,8 +59,10 @@ pub(crate) struct Node {
     dir: TempDir,
     program: PathBuf,
     peer: Option<String>,
-    /// Whether strace counts its syncs.
-    traced: bool,
+    /// What counts its syncs from outside.
+    counter: Option<Counter>,
+    /// That, where it is a process beside the node.
+    counting: Option<Child>,
     process: Option<Child>,
     /// From the first start on: it comes back on the same addresses.
     ready: Option<Ready>,
@@ -71,14 +73,15 @@ impl Node {
     pub(crate) async fn start(
         below: Option<&Path>,
         peer: Option<String>,
-        traced: bool,
+        counter: Option<Counter>,
     ) -> Result<Self, LoadError> {
         let mut dir = tempfile::Builder::new();
         dir.prefix("postroad-load-");
         let dir = below.map_or_else(|| dir.tempdir(), |below| dir.tempdir_in(below))?;
         fs::write(dir.path().join("posthoused.toml"), CONFIG)?;
         let program = posthoused()?;
-        let mut node = Self { dir, program, peer, traced, process: None, ready: None };
+        let mut node =
+            Self { dir, program, peer, counter, counting: None, process: None, ready: None };
         node.restart().await?;
         Ok(node)
     }
@@ -103,6 +106,9 @@ impl Node {
             let text = fs::read(self.ready_file()).unwrap_or_default();
             if let Ok(ready) = serde_json::from_slice(&text) {
                 self.ready = Some(ready);
+                if let Some((counter, pid)) = self.counter.zip(self.pid()) {
+                    self.counting = counter.attach(pid, self.dir.path()).await?;
+                }
                 return Ok(());
             }
             if self.has_ended()? || Instant::now() > deadline {
@@ -120,9 +126,9 @@ impl Node {
         let admin = ready.map_or(&any, |ready| &ready.admin);
         let p2p = ready.and_then(|ready| socket_address(ready.p2p.first()?)).unwrap_or(any.clone());
         let log = File::options().create(true).append(true).open(self.log())?;
-        let mut command = match self.traced {
-            true => trace::strace(&trace::file(self.dir.path()), self.program.as_os_str()),
-            false => Command::new(&self.program),
+        let mut command = match self.counter {
+            Some(counter) => counter.command(&self.program, self.dir.path()),
+            None => Command::new(&self.program),
         };
         command.args(["run", "--data-dir"]).arg(self.dir.path());
         command.args(["--listen", client, "--admin", admin, "--p2p-listen", &p2p]);
@@ -164,6 +170,15 @@ impl Node {
             let _ = process.kill();
             let _ = process.wait();
         }
+        self.stop_counting();
+    }
+
+    /// What counts ends with the node by itself, a little later.
+    fn stop_counting(&mut self) {
+        if let Some(mut counting) = self.counting.take() {
+            let _ = counting.kill();
+            let _ = counting.wait();
+        }
     }
 
     /// Asks it to end, and waits until it has.
@@ -179,6 +194,7 @@ impl Node {
             sleep(LOOK).await;
         }
         self.process = None;
+        self.stop_counting();
         Ok(())
     }
 
@@ -197,8 +213,11 @@ impl Node {
     }
 
     /// How often it has made something durable as the kernel sees it, over all its starts.
-    pub(crate) fn traced_syncs(&self) -> Result<Option<u64>, LoadError> {
-        self.traced.then(|| trace::count(self.dir.path())).transpose()
+    pub(crate) async fn traced_syncs(&self) -> Result<Option<u64>, LoadError> {
+        match self.counter {
+            Some(counter) => Ok(Some(counter.count(self.dir.path()).await?)),
+            None => Ok(None),
+        }
     }
 
     /// The ports at which it listens for clients and for nodes.

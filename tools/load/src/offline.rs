@@ -99,7 +99,8 @@ pub(crate) async fn run(
 ) -> Result<Offline, LoadError> {
     let run = Rc::new(Run::new(world.drawn(), Leaves::Accepted, 0)?);
     let templates = templates(&cast.recipients, &world.filler)?;
-    let (began, nodes, own) = (Instant::now(), world.usage().await?, Usage::own()?);
+    let nodes = world.usage().await?;
+    let (began, own) = (Instant::now(), Usage::own()?);
     let mut members = cast.send(&templates, &run, cast.share(messages)).await?;
     let crosses = world.places.len() > 1;
     let stored = run.until(|counts| {
@@ -116,7 +117,8 @@ pub(crate) async fn run(
     members.shutdown().await;
 
     let stored = run.counts.accepted.get();
-    let (began, nodes, own) = (Instant::now(), world.usage().await?, Usage::own()?);
+    let nodes = world.usage().await?;
+    let (began, own) = (Instant::now(), Usage::own()?);
     cast.fetch(&run, patience(world)).await?;
     let drain_s = began.elapsed().as_secs_f64();
     let (drain, drain_own) = (world.used(nodes).await?, Usage::own()? - own);

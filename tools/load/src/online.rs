@@ -48,7 +48,8 @@ pub(crate) async fn run(
     }
     sleep(WARM_UP.min(args.duration / 4)).await;
     run.latency.borrow_mut().reset();
-    let (began, nodes, own) = (Instant::now(), world.usage().await?, Usage::own()?);
+    let nodes = world.usage().await?;
+    let (began, own) = (Instant::now(), Usage::own()?);
     let (before, crossed) = (run.counts.delivered.get(), world.crossed()?);
     tokio::select! {
         () = sleep(args.duration) => {}

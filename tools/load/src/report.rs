@@ -21,6 +21,9 @@ pub(crate) struct Report {
     /// How many processes ran or waited for a core in the minute before, on average.
     pub(crate) load_before: Option<f64>,
     pub(crate) users: usize,
+    /// What counted syncs from outside.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) syncs_counted_by: Option<&'static str>,
     /// Bytes of a sealed body.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) size: Option<usize>,
@@ -65,7 +68,7 @@ pub(crate) struct Online {
     pub(crate) messages_per_sync: Option<f64>,
     /// Syncs of the journals while this was measured, as the nodes count them; null for targets.
     pub(crate) node_syncs: Option<u64>,
-    /// All syncs of all files meanwhile, as strace counts them; null without `--count-syncs`.
+    /// All syncs of all files meanwhile, as counted from outside; null without `--count-syncs`.
     pub(crate) fsync_calls: Option<u64>,
     pub(crate) p50_ms: f64,
     pub(crate) p99_ms: f64,
@@ -94,7 +97,7 @@ pub(crate) struct Offline {
     pub(crate) bytes_written_per_message: Option<f64>,
     /// Counted by nodes of our own; null for targets.
     pub(crate) stored_per_sync: Option<f64>,
-    /// Syncs while messages were stored: the nodes' count, and strace's of all files.
+    /// Syncs while messages were stored: the nodes' count, and that from outside, of all files.
     pub(crate) store_node_syncs: Option<u64>,
     pub(crate) store_fsync_calls: Option<u64>,
     pub(crate) load_store_cpu_us_per_message: f64,

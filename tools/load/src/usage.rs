@@ -21,7 +21,7 @@ pub(crate) struct Usage {
     pub(crate) written: u64,
     /// Syncs of journals; only known of our own nodes.
     pub(crate) syncs: u64,
-    /// Syncs of any file as strace saw them, if it looked.
+    /// Syncs of any file as counted from outside, if they were.
     pub(crate) traced_syncs: Option<u64>,
 }
 

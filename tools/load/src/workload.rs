@@ -9,6 +9,7 @@ use crate::args::{RunArgs, Workload};
 use crate::error::LoadError;
 use crate::offline::{self, Cast};
 use crate::report::{Report, Sums};
+use crate::trace::Counter;
 use crate::user::{User, register_all};
 use crate::world::World;
 use crate::{idle, lone, online, rest, restart, roads};
@@ -37,6 +38,7 @@ pub(crate) async fn measure(args: &RunArgs, printer: &Printer) -> Result<Report,
         seed,
         began: rfc3339_secs(postroad_cli::now_ms() / 1000),
         load_before: load(),
+        syncs_counted_by: world.counter.map(Counter::name),
         size,
         window: has_pairs.then_some(args.window),
         ..Report::default()

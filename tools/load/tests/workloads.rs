@@ -105,10 +105,8 @@ fn mail_crosses_between_two_nodes() {
 
 #[test]
 fn syncs_and_bytes_are_counted_from_outside() {
-    for program in ["strace", "ss"] {
-        if !is_installed(program) {
-            return;
-        }
+    if !is_installed("strace") || !is_installed("ss") {
+        return;
     }
     let (some, short) = (["--users", "6"], ["--duration", "1s", "--messages", "400"]);
     let count = ["--workload", "w2", "--window", "1", "--count-syncs", "--count-bytes"];
@@ -116,7 +114,7 @@ fn syncs_and_bytes_are_counted_from_outside() {
     nothing_is_amiss(&online);
     let [outside, own] = ["fsync_calls", "node_syncs"].map(|field| online[field].as_u64().unwrap());
     // Both are read one after the other while the node goes on; and it syncs more than its journal.
-    assert!(own > 10 && outside + 5 >= own && outside <= 2 * own, "{outside} and {own}: {online}");
+    assert!(own > 10 && outside * 4 >= own * 3 && outside <= 2 * own, "{outside}, {own}: {online}");
     for field in ["client_to_node_bytes", "node_to_client_bytes"] {
         let bytes = online[field].as_f64().unwrap();
         assert!((256.0..4096.0).contains(&bytes), "{field} of a 256-byte body: {online}");
