@@ -80,9 +80,15 @@ fn versions_of_libraries_are_written_out() {
 #[test]
 fn scripts_can_be_run_and_documents_link_to_what_is_there() {
     let root = root();
-    for script in
-        ["tests/run", "tests/bench/instructions", "tests/kill-loop", "testnet/demo", ".ci/run"]
-    {
+    for script in [
+        "tests/run",
+        "tests/bench/run",
+        "tests/bench/instructions",
+        "tests/bench/peers/run",
+        "tests/kill-loop",
+        "testnet/demo",
+        ".ci/run",
+    ] {
         let mode = fs::metadata(root.join(script)).unwrap().permissions().mode();
         assert!(mode & 0o111 != 0, "{script} is not executable");
     }

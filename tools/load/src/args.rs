@@ -18,6 +18,10 @@ Workloads:
   w2  pairs who are online and write to each other, so many messages in flight each way
   w3  mail for users who are away, who then log in, 100 at a time, and fetch it
   w4  w2 and w3 between two nodes; the CPU of both is added up
+  lone  one message at a time between two nodes, --rate a second
+  rest  a node that has nothing to do, connected to another one
+  restart  a node with --users mailboxes and --messages in them starts, after an orderly end and
+      after kill -9 under load, until a client is in and has its first message
 
 The load is the real client protocol: Noise channels, frames, credit, acks. Message bodies are
 random bytes of the sealed size, since a node cannot tell them from sealed ones; so nothing is
@@ -55,11 +59,24 @@ pub(crate) enum Command {
         /// The other one
         after: PathBuf,
     },
-    /// Print a Markdown table of results beside recorded figures of other servers
+    /// Print a Markdown table of results beside figures of other servers
     Report {
-        /// Results of `run --json`; of several runs the median counts
+        /// Results of `run --json`; of several runs the median counts. `tests/bench/run` adds what it
+        /// knows of the machine, other servers and single steps
         #[arg(required = true)]
         results: Vec<PathBuf>,
+        /// Write report.md and report.json into this directory instead
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
+    },
+    /// Draw how costs grow, as SVG files
+    Plot {
+        /// Points as `tests/bench/run growth` writes them: one JSON object a line, {"axis": what was
+        /// varied, "at": how far, "report": a result of `run --json`}
+        points: PathBuf,
+        /// Where the files go; made if it is not there
+        #[arg(long, value_name = "DIR", default_value = "plots")]
+        out: PathBuf,
     },
     /// Print shell completions
     Completions(CompletionsArgs),
@@ -78,12 +95,18 @@ pub(crate) enum Workload {
     W3,
     /// Two nodes, online and away
     W4,
+    /// One message at a time between two nodes
+    Lone,
+    /// A node that has nothing to do
+    Rest,
+    /// A node with much in store starts
+    Restart,
 }
 
 impl Workload {
     /// Nodes that it takes.
     pub(crate) fn nodes(self) -> usize {
-        if self == Self::W4 { 2 } else { 1 }
+        if matches!(self, Self::W4 | Self::Lone | Self::Rest) { 2 } else { 1 }
     }
 
     /// Its name in reports.
@@ -93,6 +116,9 @@ impl Workload {
             Self::W2 => "w2",
             Self::W3 => "w3",
             Self::W4 => "w4",
+            Self::Lone => "lone",
+            Self::Rest => "rest",
+            Self::Restart => "restart",
         }
     }
 }
@@ -103,8 +129,8 @@ pub(crate) struct RunArgs {
     /// What to measure
     #[arg(long)]
     pub(crate) workload: Workload,
-    /// Users: in w1 idle [default: 5000], in w2 and w4 in pairs [default: 200], in w3 away
-    /// [default: 1000]
+    /// Users: in w1 idle [default: 5000], in w2 and w4 in pairs [default: 200], in w3 and
+    /// restart away [default: 1000]
     #[arg(long, value_name = "U", value_parser = number::<2, MANY>)]
     pub(crate) users: Option<usize>,
     /// Users who are away in w4
@@ -116,6 +142,9 @@ pub(crate) struct RunArgs {
     /// Messages to users who are away; a fifth of it, 20,000 at most, before nodes are killed
     #[arg(long, value_name = "M", default_value_t = 100_000)]
     pub(crate) messages: u64,
+    /// Starts after each kind of end in restart
+    #[arg(long, value_name = "N", default_value = "3", value_parser = number::<1, 100>)]
+    pub(crate) starts: usize,
     /// Messages a second of all users together; the window only bounds what may be late
     #[arg(long, value_name = "R", conflicts_with = "window")]
     pub(crate) rate: Option<u64>,
@@ -131,6 +160,12 @@ pub(crate) struct RunArgs {
     /// Draws the users' keys and the bodies [default: drawn, and printed]
     #[arg(long, value_name = "N")]
     pub(crate) seed: Option<u64>,
+    /// Count syncs from outside: by perf, which costs nodes nothing, or else by strace
+    #[arg(long, conflicts_with = "target")]
+    pub(crate) count_syncs: bool,
+    /// Count the bytes that cross between clients and nodes in w2 and w4 (by `ss`)
+    #[arg(long, conflicts_with = "target")]
+    pub(crate) count_bytes: bool,
     /// Load this node in place of one of its own; open registration is needed there
     #[arg(long, value_name = "LINK")]
     pub(crate) target: Vec<String>,

@@ -4,22 +4,30 @@
 //! a node is read from its process, never estimated.
 
 mod args;
+mod bench;
 mod error;
 mod idle;
+mod lines;
+mod lone;
 mod member;
 mod message;
 mod node;
 mod offline;
 mod online;
 mod peers;
+mod plot;
 mod report;
+mod rest;
+mod restart;
 mod results;
 mod roads;
 mod run;
 mod session;
 mod tally;
+mod trace;
 mod usage;
 mod user;
+mod wire;
 mod workload;
 mod world;
 
@@ -45,7 +53,8 @@ fn main() -> ExitCode {
                 report.verdict()
             }
             Command::Compare { before, after } => results::compare(before, after, &printer),
-            Command::Report { results } => results::report(results, &printer),
+            Command::Report { results, out } => results::report(results, out.as_deref(), &printer),
+            Command::Plot { points, out } => plot::plot_all(points, out, &printer),
             Command::Completions(args) => args.write(LoadArgs::command(), &printer),
             Command::Man(args) => args.write(LoadArgs::command(), &printer),
         }

@@ -15,11 +15,15 @@ use tokio::time::{Instant, sleep};
 
 use crate::error::LoadError;
 use crate::session::Place;
+use crate::trace::Counter;
 
-/// A node that is not ready, or has not ended, by then has failed.
-const PATIENCE: Duration = Duration::from_secs(60);
-/// Where a node's metrics count its syncs.
+/// A node that is not ready, or has not ended, by then has failed. With tens of millions of stored
+/// messages either takes its time.
+const PATIENCE: Duration = Duration::from_secs(600);
+/// The metric that counts syncs of the journal.
 const SYNCS: &str = "postroad_store_syncs_total";
+/// The metric of connected nodes.
+const PEERS: &str = "postroad_peers";
 const LOOK: Duration = Duration::from_millis(5);
 
 /// Registration is open, and what would end a run early is out of the way. What costs time per
@@ -33,6 +37,8 @@ max_accounts = 10000000
 outbox_messages = 100000000
 outbox_bytes = 1000000000000
 outbox_bytes_per_node = 1000000000000
+mailbox_messages = 100000000
+mailbox_bytes = 1000000000000
 [gateway]
 max_sessions = 100000
 ";
@@ -53,6 +59,10 @@ pub(crate) struct Node {
     dir: TempDir,
     program: PathBuf,
     peer: Option<String>,
+    /// What counts its syncs from outside.
+    counter: Option<Counter>,
+    /// That, where it is a process beside the node.
+    counting: Option<Child>,
     process: Option<Child>,
     /// From the first start on: it comes back on the same addresses.
     ready: Option<Ready>,
@@ -63,27 +73,42 @@ impl Node {
     pub(crate) async fn start(
         below: Option<&Path>,
         peer: Option<String>,
+        counter: Option<Counter>,
     ) -> Result<Self, LoadError> {
         let mut dir = tempfile::Builder::new();
         dir.prefix("postroad-load-");
         let dir = below.map_or_else(|| dir.tempdir(), |below| dir.tempdir_in(below))?;
         fs::write(dir.path().join("posthoused.toml"), CONFIG)?;
         let program = posthoused()?;
-        let mut node = Self { dir, program, peer, process: None, ready: None };
+        let mut node =
+            Self { dir, program, peer, counter, counting: None, process: None, ready: None };
         node.restart().await?;
         Ok(node)
     }
 
     /// Starts it on its data and, if it ran before, its addresses, and waits until it is ready.
     pub(crate) async fn restart(&mut self) -> Result<(), LoadError> {
-        let ready_file = self.dir.path().join("ready.json");
-        let _ = fs::remove_file(&ready_file);
-        self.process = Some(self.command()?.arg("--ready-file").arg(&ready_file).spawn()?);
+        self.launch()?;
+        self.wait_ready().await
+    }
+
+    /// Starts its process without waiting for anything.
+    pub(crate) fn launch(&mut self) -> Result<(), LoadError> {
+        let _ = fs::remove_file(self.ready_file());
+        self.process = Some(self.command()?.arg("--ready-file").arg(self.ready_file()).spawn()?);
+        Ok(())
+    }
+
+    /// Waits until it says that it is ready.
+    pub(crate) async fn wait_ready(&mut self) -> Result<(), LoadError> {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            let text = fs::read(&ready_file).unwrap_or_default();
+            let text = fs::read(self.ready_file()).unwrap_or_default();
             if let Ok(ready) = serde_json::from_slice(&text) {
                 self.ready = Some(ready);
+                if let Some((counter, pid)) = self.counter.zip(self.pid()) {
+                    self.counting = counter.attach(pid, self.dir.path()).await?;
+                }
                 return Ok(());
             }
             if self.has_ended()? || Instant::now() > deadline {
@@ -101,7 +126,10 @@ impl Node {
         let admin = ready.map_or(&any, |ready| &ready.admin);
         let p2p = ready.and_then(|ready| socket_address(ready.p2p.first()?)).unwrap_or(any.clone());
         let log = File::options().create(true).append(true).open(self.log())?;
-        let mut command = Command::new(&self.program);
+        let mut command = match self.counter {
+            Some(counter) => counter.command(&self.program, self.dir.path()),
+            None => Command::new(&self.program),
+        };
         command.args(["run", "--data-dir"]).arg(self.dir.path());
         command.args(["--listen", client, "--admin", admin, "--p2p-listen", &p2p]);
         command.args(self.peer.iter().flat_map(|link| ["--peer", link]));
@@ -113,6 +141,15 @@ impl Node {
             }
         }
         Ok(command)
+    }
+
+    fn ready_file(&self) -> PathBuf {
+        self.dir.path().join("ready.json")
+    }
+
+    /// Where its data lies.
+    pub(crate) fn dir(&self) -> &Path {
+        self.dir.path()
     }
 
     fn log(&self) -> PathBuf {
@@ -133,6 +170,15 @@ impl Node {
             let _ = process.kill();
             let _ = process.wait();
         }
+        self.stop_counting();
+    }
+
+    /// What counts ends with the node by itself, a little later.
+    fn stop_counting(&mut self) {
+        if let Some(mut counting) = self.counting.take() {
+            let _ = counting.kill();
+            let _ = counting.wait();
+        }
     }
 
     /// Asks it to end, and waits until it has.
@@ -148,6 +194,7 @@ impl Node {
             sleep(LOOK).await;
         }
         self.process = None;
+        self.stop_counting();
         Ok(())
     }
 
@@ -157,6 +204,30 @@ impl Node {
 
     /// How often it made its journal durable since it started, as its metrics say.
     pub(crate) async fn syncs(&self) -> Result<u64, LoadError> {
+        self.metric(SYNCS).await
+    }
+
+    /// How many nodes it is connected to.
+    pub(crate) async fn peers(&self) -> Result<u64, LoadError> {
+        self.metric(PEERS).await
+    }
+
+    /// How often it has made something durable as the kernel sees it, over all its starts.
+    pub(crate) async fn traced_syncs(&self) -> Result<Option<u64>, LoadError> {
+        match self.counter {
+            Some(counter) => Ok(Some(counter.count(self.dir.path()).await?)),
+            None => Ok(None),
+        }
+    }
+
+    /// The ports at which it listens for clients and for nodes.
+    pub(crate) fn ports(&self) -> Option<(u16, u16)> {
+        let ready = self.ready.as_ref()?;
+        let port = |address: &str| address.rsplit_once(':')?.1.parse().ok();
+        Some((port(ready.client.first()?)?, port(&socket_address(ready.p2p.first()?)?)?))
+    }
+
+    async fn metric(&self, name: &str) -> Result<u64, LoadError> {
         let Some(ready) = &self.ready else { return Ok(0) };
         let token = fs::read_to_string(&ready.admin_token_file)?;
         let mut stream = TcpStream::connect(&ready.admin).await?;
@@ -168,8 +239,8 @@ impl Node {
         stream.write_all(question.as_bytes()).await?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await?;
-        let value = answer.lines().find_map(|line| line.strip_prefix(SYNCS)?.trim().parse().ok());
-        value.ok_or_else(|| LoadError::Node("the node does not say how often it syncs".into()))
+        let value = answer.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
+        value.ok_or_else(|| LoadError::Node(format!("the node has no metric {name}")))
     }
 
     /// Its node link.

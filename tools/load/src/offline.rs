@@ -36,13 +36,26 @@ pub(crate) struct Cast {
 }
 
 impl Cast {
+    /// The recipient of a message whose sender's first in this run was `first`.
+    pub(crate) fn recipient_of(&self, id: Id, first: u32) -> usize {
+        let sender = self.senders.binary_search_by_key(&id.sender(), |user| user.index as usize);
+        let to = self.first(sender.unwrap_or_default()) + id.count() - first as usize;
+        to % self.recipients.len()
+    }
+
     /// The first recipient of a sender; the others follow in turn.
     fn first(&self, sender: usize) -> usize {
         sender * self.recipients.len() / self.senders.len()
     }
 
+    /// How many of `messages` each sender sends.
+    pub(crate) fn share(&self, messages: u64) -> impl Fn(usize) -> u64 + use<> {
+        let senders = self.senders.len() as u64;
+        move |sender| messages / senders + u64::from((sender as u64) < messages % senders)
+    }
+
     /// Logs the senders in and lets each send as many messages as `limit` says.
-    async fn send(
+    pub(crate) async fn send(
         &self,
         templates: &Templates,
         run: &Rc<Run>,
@@ -69,10 +82,7 @@ impl Cast {
     async fn fetch(&self, run: &Run, patience: Duration) -> Result<(), LoadError> {
         let mut expected = vec![HashSet::new(); self.recipients.len()];
         for id in run.accepted.borrow().iter() {
-            let sender =
-                self.senders.binary_search_by_key(&id.sender(), |user| user.index as usize);
-            let to = self.first(sender.unwrap_or_default()) + id.count() - run.first as usize;
-            expected[to % self.recipients.len()].insert(*id);
+            expected[self.recipient_of(*id, run.first)].insert(*id);
         }
         let fetched =
             self.recipients.iter().zip(expected).map(|(user, ids)| fetch(user, ids, run, patience));
@@ -89,10 +99,9 @@ pub(crate) async fn run(
 ) -> Result<Offline, LoadError> {
     let run = Rc::new(Run::new(world.drawn(), Leaves::Accepted, 0)?);
     let templates = templates(&cast.recipients, &world.filler)?;
-    let (began, nodes, own) = (Instant::now(), world.usage().await?, Usage::own()?);
-    let senders = cast.senders.len() as u64;
-    let share = |sender| messages / senders + u64::from((sender as u64) < messages % senders);
-    let mut members = cast.send(&templates, &run, share).await?;
+    let nodes = world.usage().await?;
+    let (began, own) = (Instant::now(), Usage::own()?);
+    let mut members = cast.send(&templates, &run, cast.share(messages)).await?;
     let crosses = world.places.len() > 1;
     let stored = run.until(|counts| {
         let refused = counts.refused.get();
@@ -108,7 +117,8 @@ pub(crate) async fn run(
     members.shutdown().await;
 
     let stored = run.counts.accepted.get();
-    let (began, nodes, own) = (Instant::now(), world.usage().await?, Usage::own()?);
+    let nodes = world.usage().await?;
+    let (began, own) = (Instant::now(), Usage::own()?);
     cast.fetch(&run, patience(world)).await?;
     let drain_s = began.elapsed().as_secs_f64();
     let (drain, drain_own) = (world.used(nodes).await?, Usage::own()? - own);
@@ -120,9 +130,13 @@ pub(crate) async fn run(
         store_cpu_us_per_message: store.map(|store| per(store.cpu_us, stored)),
         bytes_written_per_message: store.map(|store| per(store.written, stored)),
         stored_per_sync: store.and_then(per_sync(stored)),
+        store_node_syncs: store.map(|store| store.syncs),
+        store_fsync_calls: store.and_then(|store| store.traced_syncs),
         load_store_cpu_us_per_message: per(store_own.cpu_us, stored),
         drained_per_s: rate(drained, drain_s),
         drain_cpu_us_per_message: drain.map(|drain| per(drain.cpu_us, drained)),
+        drain_node_syncs: drain.map(|drain| drain.syncs),
+        drain_fsync_calls: drain.and_then(|drain| drain.traced_syncs),
         load_drain_cpu_us_per_message: per(drain_own.cpu_us, drained),
     })
 }
@@ -166,7 +180,7 @@ fn patience(world: &World) -> Duration {
     if world.places.len() > 1 { PATIENCE } else { Duration::ZERO }
 }
 
-/// Fetches until all of `expected` is there, or nothing has come for a while.
+/// Logs in and fetches.
 async fn fetch(
     user: &User,
     mut expected: HashSet<Id>,
@@ -175,9 +189,20 @@ async fn fetch(
 ) -> Result<(), LoadError> {
     let mut session = user.login().await?;
     session.grant()?;
+    take_all(&mut session, &mut expected, run, patience).await
+}
+
+/// Fetches until all of `expected` is there, or nothing has come for a while. What is left is
+/// missing.
+pub(crate) async fn take_all(
+    session: &mut Session,
+    expected: &mut HashSet<Id>,
+    run: &Run,
+    patience: Duration,
+) -> Result<(), LoadError> {
     let mut moved = Instant::now();
     loop {
-        let found = timeout(PATIENCE, look(&mut session, &mut expected, run))
+        let found = timeout(PATIENCE, look(session, expected, run))
             .await
             .map_err(|_| LoadError::Stalled(PATIENCE.as_secs()))??;
         if found {

@@ -48,8 +48,9 @@ pub(crate) async fn run(
     }
     sleep(WARM_UP.min(args.duration / 4)).await;
     run.latency.borrow_mut().reset();
-    let (began, nodes, own) = (Instant::now(), world.usage().await?, Usage::own()?);
-    let before = run.counts.delivered.get();
+    let nodes = world.usage().await?;
+    let (began, own) = (Instant::now(), Usage::own()?);
+    let (before, crossed) = (run.counts.delivered.get(), world.crossed()?);
     tokio::select! {
         () = sleep(args.duration) => {}
         Some(ended) = members.join_next() => return Err(why(ended)),
@@ -57,6 +58,8 @@ pub(crate) async fn run(
     let messages = run.counts.delivered.get() - before;
     let seconds = began.elapsed().as_secs_f64();
     let (nodes, own) = (world.used(nodes).await?, Usage::own()? - own);
+    let crossed = world.crossed()?.zip(crossed);
+    let wire = crossed.map(|(now, then)| now.since(then, run.counts.delivered.get() - before));
     run.stopped.set(true);
     run.until(|counts| {
         let answered = counts.accepted.get() + counts.refused.get() >= counts.sent.get();
@@ -73,8 +76,11 @@ pub(crate) async fn run(
         cpu_us_per_message: nodes.map(|nodes| per(nodes.cpu_us, messages)),
         load_cpu_us_per_message: per(own.cpu_us, messages),
         messages_per_sync: nodes.and_then(per_sync(messages)),
+        node_syncs: nodes.map(|nodes| nodes.syncs),
+        fsync_calls: nodes.and_then(|nodes| nodes.traced_syncs),
         p50_ms: round(latency.value_at_quantile(0.5) as f64 / 1000.0),
         p99_ms: round(latency.value_at_quantile(0.99) as f64 / 1000.0),
+        wire,
     })
 }
 

@@ -1,133 +1,140 @@
-//! What other servers need for the same, as recorded, and what we aim at.
+//! What other servers need for the same: as recorded, or as measured on this machine.
 
-use std::fmt::Write as _;
+use std::collections::BTreeMap;
 
-use crate::results::{Figures, median};
+use serde_json::{Map, Value};
 
-/// A row of the report.
-struct Line {
-    workload: &'static str,
-    field: &'static str,
-    title: &'static str,
-    /// ejabberd, Prosody, Mosquitto, NATS.
-    peers: [&'static str; 4],
-    target: &'static str,
-}
+use crate::lines::number;
+use crate::results::median;
 
-const fn line(
-    workload: &'static str,
-    field: &'static str,
-    title: &'static str,
-    peers: [&'static str; 4],
-    target: &'static str,
-) -> Line {
-    Line { workload, field, title, peers, target }
-}
-
-const NONE: [&str; 4] = ["–"; 4];
-
-const LINES: [Line; 23] = [
-    line(
-        "w1",
-        "rss_kib_per_session",
-        "W1 KiB per idle session",
-        ["58 / 61", "46 / –", "1.0 / 14.7", "23.7 / 37"],
-        "≤ 5",
-    ),
-    line(
-        "w1",
-        "cpu_us_per_login",
-        "W1 CPU µs per login",
-        ["2,495 / 3,932", "4,098 / –", "202 / 922", "287 / 756"],
-        "≤ 450",
-    ),
-    line(
-        "w2",
-        "cpu_us_per_message",
-        "W2 CPU µs per message",
-        ["105 / 112", "429 / 401", "31.8 / 40 to 50", "299 / 310"],
-        "≤ 10",
-    ),
-    line(
-        "w2",
-        "messages_per_s",
-        "W2 messages/s",
-        ["10,905 / 14,400", "1,931 / 2,413", "28,220 / 23,500", "3,137 / 3,200"],
-        "≥ 60,000",
-    ),
-    line("w2-512", "cpu_us_per_message", "W2 with 512-byte bodies: CPU µs", NONE, "–"),
-    line("w2", "p50_ms", "W2 p50 ms", NONE, "–"),
-    line("w2", "p99_ms", "W2 p99 ms", NONE, "–"),
-    line(
-        "w3",
-        "store_cpu_us_per_message",
-        "W3 store: CPU µs per message",
-        ["910 to 1,057", "442", "17.7", "13.2"],
-        "≤ 10",
-    ),
-    line(
-        "w3",
-        "stored_per_s",
-        "W3 stored/s",
-        ["1,317", "2,198", "31,305 (RAM only)", "65,589"],
-        "≥ 70,000",
-    ),
-    line(
-        "w3",
-        "bytes_written_per_message",
-        "W3 bytes written per message",
-        ["3,082", "745", "0", "294"],
-        "≤ 700",
-    ),
-    line(
-        "w3",
-        "drain_cpu_us_per_message",
-        "W3 drain: CPU µs per message",
-        ["125", "328", "14.2", "233"],
-        "≤ 10",
-    ),
-    line("w3", "drained_per_s", "W3 drained/s", ["7,470", "2,746", "47,553", "4,027"], "≥ 60,000"),
-    line(
-        "w3",
-        "missing_after_kill",
-        "W3 missing after kill -9 (peers: of 20,000)",
-        ["19,076", "0", "20,000", "0"],
-        "0",
-    ),
-    line("w4", "cpu_us_per_message", "W4 CPU µs per message, both nodes", NONE, "≤ 25"),
-    line("w4", "messages_per_s", "W4 messages/s", NONE, "≥ 30,000"),
-    line("w4", "store_cpu_us_per_message", "W4 store: CPU µs per message", NONE, "–"),
-    line("w4", "drain_cpu_us_per_message", "W4 drain: CPU µs per message", NONE, "–"),
-    line("w4", "missing_after_kill", "W4 missing after kill -9 of both", NONE, "0"),
-    line("w2", "lost", "W2 lost", NONE, "0"),
-    line("w2", "duplicated", "W2 duplicated", NONE, "0"),
-    line("w3", "lost", "W3 lost", NONE, "0"),
-    line("w3", "duplicated", "W3 duplicated", NONE, "0"),
-    line("w2", "load_cpu_us_per_message", "W2 the generator's own CPU µs per message", NONE, "–"),
+/// The servers, and how a report names them.
+pub(crate) const PEERS: [(&str, &str); 4] = [
+    ("ejabberd", "ejabberd 23.01"),
+    ("prosody", "Prosody 0.12"),
+    ("mosquitto", "Mosquitto 2.0 (QoS 1)"),
+    ("nats", "NATS 2.9 JetStream"),
 ];
 
-const HEAD: &str = "\
-| | ejabberd 23.01 | Prosody 0.12 | Mosquitto 2.0 (QoS 1) | NATS 2.9 JetStream | **Postroad** | target |
-|---|---|---|---|---|---|---|
-";
+/// When the figures below were taken, on a machine with 2 vCPU. `tests/bench/peers` holds the runs.
+pub(crate) const RECORDED: &str = "2026-11-21";
 
-const FOOT: &str = "\
-| fsync before ack | no | no | no | no | yes, always | yes, always |
+/// A figure of ours, what the others need for the same (plain / TLS), and the workload and field
+/// under which `tests/bench/peers` measures it.
+struct Recorded {
+    ours: (&'static str, &'static str),
+    peers: [&'static str; 4],
+    theirs: (&'static str, &'static str),
+}
 
-Postroad: the median of the runs given, encrypted and synced before each ack. The others: recorded in November
-2026 on a machine with 2 vCPU, plain / TLS; none of them syncs before it acks. CPU per unit is the figure to
-compare: rates depend on what else ran, the generator included.
-";
+const fn recorded(
+    ours: (&'static str, &'static str),
+    peers: [&'static str; 4],
+    theirs: (&'static str, &'static str),
+) -> Recorded {
+    Recorded { ours, peers, theirs }
+}
 
-/// The table; lines of workloads that were not run are left out.
-pub(crate) fn markdown(figures: &Figures) -> String {
-    let mut text = HEAD.to_owned();
-    for line in &LINES {
-        let key = (line.workload.to_owned(), line.field.to_owned());
-        if let Some(value) = figures.get(&key).and_then(|values| median(values)) {
-            let (title, peers, target) = (line.title, line.peers.join(" | "), line.target);
-            let _ = writeln!(text, "| {title} | {peers} | **{value}** | {target} |");
+const FIGURES: [Recorded; 10] = [
+    recorded(
+        ("w1", "rss_kib_per_session"),
+        ["58 / 61", "46 / –", "1.0 / 14.7", "23.7 / 37"],
+        ("w1-5000", "rss_kib_per_conn"),
+    ),
+    recorded(
+        ("w1", "cpu_us_per_login"),
+        ["2,495 / 3,932", "4,098 / –", "202 / 922", "287 / 756"],
+        ("w1-5000", "login_cpu_us"),
+    ),
+    recorded(
+        ("w2", "cpu_us_per_message"),
+        ["105 / 112", "429 / 401", "31.8 / 40 to 50", "299 / 310"],
+        ("w2", "server_cpu_us_msg"),
+    ),
+    recorded(
+        ("w2", "messages_per_s"),
+        ["10,905 / 14,400", "1,931 / 2,413", "28,220 / 23,500", "3,137 / 3,200"],
+        ("w2", "msgs_s"),
+    ),
+    recorded(
+        ("w3", "store_cpu_us_per_message"),
+        ["910 to 1,057", "442", "17.7", "13.2"],
+        ("w3", "store_cpu_us_msg"),
+    ),
+    recorded(
+        ("w3", "stored_per_s"),
+        ["1,317", "2,198", "31,305 (RAM only)", "65,589"],
+        ("w3", "stored_msgs_s"),
+    ),
+    recorded(
+        ("w3", "bytes_written_per_message"),
+        ["3,082", "745", "0", "294"],
+        ("w3", "write_bytes_msg"),
+    ),
+    recorded(
+        ("w3", "drain_cpu_us_per_message"),
+        ["125", "328", "14.2", "233"],
+        ("w3", "drain_cpu_us_msg"),
+    ),
+    recorded(
+        ("w3", "drained_per_s"),
+        ["7,470", "2,746", "47,553", "4,027"],
+        ("w3", "drained_msgs_s"),
+    ),
+    recorded(("w3", "missing_after_kill"), ["19,076", "0", "20,000", "0"], ("w3-kill", "lost")),
+];
+
+/// Figures of other servers measured on this machine: by server, workload, field and whether
+/// encrypted.
+#[derive(Debug, Default)]
+pub(crate) struct Measured(BTreeMap<(String, String, String, bool), Vec<f64>>);
+
+impl Measured {
+    /// Takes a line of `tests/bench/peers/run`.
+    pub(crate) fn add(&mut self, line: &Map<String, Value>) {
+        let text = |name| line.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let tls = line.get("tls").and_then(Value::as_u64) == Some(1);
+        for (name, value) in line.iter().filter_map(|(name, v)| Some((name, v.as_f64()?))) {
+            let key = (text("server"), text("workload"), name.clone(), tls);
+            self.0.entry(key).or_default().push(value);
         }
     }
-    text + FOOT
+
+    /// Whether this server was measured at all.
+    pub(crate) fn has(&self, server: &str) -> bool {
+        self.0.keys().any(|key| key.0 == server)
+    }
+
+    fn median(&self, server: &str, theirs: (&str, &str), tls: bool) -> Option<f64> {
+        let key = (server.to_owned(), theirs.0.to_owned(), theirs.1.to_owned(), tls);
+        median(self.0.get(&key)?)
+    }
+}
+
+/// What the others need beside a figure of ours; a server that was measured here is not shown as
+/// recorded elsewhere.
+pub(crate) fn beside(workload: &str, field: &str, measured: &Measured) -> [String; 4] {
+    let line = FIGURES.iter().find(|line| line.ours == (workload, field));
+    std::array::from_fn(|place| {
+        let (server, _) = PEERS[place];
+        match line {
+            None => "–".to_owned(),
+            Some(line) if measured.has(server) => {
+                let of = |tls| measured.median(server, line.theirs, tls).map(number);
+                match (of(false), of(true)) {
+                    (None, None) => "–".to_owned(),
+                    (Some(plain), None) => plain,
+                    (plain, Some(tls)) => format!("{} / {tls}", plain.unwrap_or("–".into())),
+                }
+            }
+            Some(line) => line.peers[place].to_owned(),
+        }
+    })
+}
+
+/// The head of a server's column: where its figures come from.
+pub(crate) fn heads(measured: &Measured) -> [String; 4] {
+    PEERS.map(|(server, name)| match measured.has(server) {
+        true => format!("{name}, measured here"),
+        false => format!("{name}, recorded {RECORDED}"),
+    })
 }

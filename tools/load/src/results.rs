@@ -8,10 +8,15 @@ use postroad_cli::{CliError, Column, Exit, Printer, Row};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::peers;
+use crate::bench::{self, Material};
+use crate::lines::SECTIONS;
+use crate::workload::IDLE;
 
 /// Bytes of a body in the workloads as they are defined.
 const SIZE: u64 = 256;
+
+/// Fields that tell runs apart.
+const APART: [&str; 4] = ["seed", "size", "window", "load_before"];
 
 /// The numbers of some runs by workload and field.
 pub(crate) type Figures = BTreeMap<(String, String), Vec<f64>>;
@@ -28,17 +33,28 @@ pub(crate) fn compare(before: &Path, after: &Path, printer: &Printer) -> Result<
     printer.rows(&both.collect::<Vec<_>>(), "these results have no workload in common")
 }
 
-/// Medians of all runs in a Markdown table, beside recorded figures of other servers.
-pub(crate) fn report(paths: &[PathBuf], printer: &Printer) -> Result<(), CliError> {
+/// Medians of all runs in a Markdown table, beside figures of other servers; or all of it as files.
+pub(crate) fn report(
+    paths: &[PathBuf],
+    out: Option<&Path>,
+    printer: &Printer,
+) -> Result<(), CliError> {
     let paths: Vec<&Path> = paths.iter().map(PathBuf::as_path).collect();
-    let figures = figures(&paths)?;
+    let material = material(&paths)?;
+    if let Some(out) = out {
+        bench::write(&material, out)?;
+        printer.hint(&format!("wrote report.md and report.json into {}", out.display()));
+        return Ok(());
+    }
+    let figures = &material.figures;
     let mut medians: BTreeMap<&str, BTreeMap<&str, f64>> = BTreeMap::new();
-    for ((workload, field), values) in &figures {
+    for ((workload, field), values) in figures {
         if let Some(value) = median(values) {
             medians.entry(workload).or_default().insert(field, value);
         }
     }
-    printer.object(&medians, || peers::markdown(&figures))
+    let lines: Vec<_> = SECTIONS.iter().flat_map(|(_, lines)| lines.iter().copied()).collect();
+    printer.object(&medians, || bench::table(&material, &lines, false))
 }
 
 /// A field of two results.
@@ -74,32 +90,57 @@ pub(crate) fn median(values: &[f64]) -> Option<f64> {
     sorted.get(sorted.len().saturating_sub(1) / 2).copied()
 }
 
-/// Reads files of one or more results each.
 fn figures(paths: &[&Path]) -> Result<Figures, CliError> {
-    let mut figures = Figures::new();
+    Ok(material(paths)?.figures)
+}
+
+/// Reads files of one or more results each, and of what `tests/bench` puts beside them: each line
+/// says what it is by what it has.
+fn material(paths: &[&Path]) -> Result<Material, CliError> {
+    let mut material = Material::default();
     for path in paths {
         for result in read(path)? {
-            let workload = workload_of(&result);
-            // A number that tells runs apart is no figure.
-            let fields = result.iter().filter(|(name, _)| *name != "seed" && *name != "size");
-            for (name, value) in fields.filter_map(|(name, value)| Some((name, value.as_f64()?))) {
-                figures.entry((workload.clone(), name.clone())).or_default().push(value);
+            if result.contains_key("server") {
+                material.peers.add(&result);
+            } else if result.contains_key("bench") {
+                material.micro.push(result);
+            } else if let Some(Value::Object(machine)) = result.get("machine") {
+                material.machine = machine.clone();
+            } else {
+                add(&mut material.figures, &result);
+                material.runs.push(result);
             }
         }
     }
-    Ok(figures)
+    Ok(material)
 }
 
-/// The workload's name, and the size of bodies when it is not the usual one.
-fn workload_of(result: &Map<String, Value>) -> String {
-    let name = result.get("workload").and_then(Value::as_str).unwrap_or_default();
-    match result.get("size").and_then(Value::as_u64) {
-        Some(size) if size != SIZE => format!("{name}-{size}"),
-        _ => name.to_owned(),
+fn add(figures: &mut Figures, run: &Map<String, Value>) {
+    let workload = workload_of(run);
+    // A number that tells runs apart is no figure.
+    let fields = run.iter().filter(|(name, _)| !APART.contains(&name.as_str()));
+    for (name, value) in fields.filter_map(|(name, value)| Some((name, value.as_f64()?))) {
+        figures.entry((workload.clone(), name.clone())).or_default().push(value);
     }
 }
 
-fn read(path: &Path) -> Result<Vec<Map<String, Value>>, CliError> {
+/// The workload's name, and what of it is not the usual.
+pub(crate) fn workload_of(result: &Map<String, Value>) -> String {
+    let mut name = result.get("workload").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let number = |field: &str| result.get(field).and_then(Value::as_u64);
+    let differs = match name.as_str() {
+        "w1" => number("users").filter(|users| *users != IDLE as u64),
+        "restart" => number("stored"),
+        _ => number("size").filter(|size| *size != SIZE),
+    };
+    name.extend(differs.map(|differs| format!("-{differs}")));
+    if result.get("client_to_node_bytes").is_some_and(|bytes| !bytes.is_null()) {
+        name.extend(number("window").map(|window| format!("-wire-{window}")));
+    }
+    name
+}
+
+pub(crate) fn read(path: &Path) -> Result<Vec<Map<String, Value>>, CliError> {
     let shown = path.display();
     let text = fs::read_to_string(path).map_err(|error| {
         let text = format!("cannot read {shown}: {error}");

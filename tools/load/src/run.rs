@@ -58,6 +58,13 @@ pub(crate) fn add(count: &Cell<u64>, more: u64) {
     count.set(count.get() + more);
 }
 
+/// For latencies in microseconds.
+pub(crate) fn histogram() -> Result<Histogram<u64>, LoadError> {
+    let (low, high, digits) = LATENCY_US;
+    Histogram::new_with_bounds(low, high, digits)
+        .map_err(|error| LoadError::Node(error.to_string()))
+}
+
 /// What the sessions of one phase share.
 #[derive(Debug)]
 pub(crate) struct Run {
@@ -81,9 +88,6 @@ pub(crate) struct Run {
 
 impl Run {
     pub(crate) fn new(senders: usize, leaves: Leaves, first: u32) -> Result<Self, LoadError> {
-        let (low, high, digits) = LATENCY_US;
-        let latency = Histogram::new_with_bounds(low, high, digits)
-            .map_err(|error| LoadError::Node(error.to_string()))?;
         Ok(Self {
             leaves,
             first,
@@ -93,7 +97,7 @@ impl Run {
             stopped: Cell::new(false),
             accepted: RefCell::default(),
             received: RefCell::default(),
-            latency: RefCell::new(latency),
+            latency: RefCell::new(histogram()?),
             why: RefCell::default(),
         })
     }

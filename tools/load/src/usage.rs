@@ -2,11 +2,15 @@
 
 use std::fs;
 use std::ops::Sub;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
 use crate::error::LoadError;
 
 /// Microseconds of a tick: the kernel shows 100 a second whatever it counts itself.
 const TICK_US: u64 = 10_000;
+/// Bytes of the blocks in which the system counts what files take.
+const BLOCK: u64 = 512;
 
 /// What some processes used since they started.
 #[derive(Debug, Clone, Copy, Default)]
@@ -17,6 +21,8 @@ pub(crate) struct Usage {
     pub(crate) written: u64,
     /// Syncs of journals; only known of our own nodes.
     pub(crate) syncs: u64,
+    /// Syncs of any file as counted from outside, if they were.
+    pub(crate) traced_syncs: Option<u64>,
 }
 
 impl Usage {
@@ -44,6 +50,10 @@ impl Sub for Usage {
             cpu_us: self.cpu_us.saturating_sub(other.cpu_us),
             written: self.written.saturating_sub(other.written),
             syncs: self.syncs.saturating_sub(other.syncs),
+            traced_syncs: self
+                .traced_syncs
+                .zip(other.traced_syncs)
+                .map(|(now, then)| now.saturating_sub(then)),
         }
     }
 }
@@ -51,6 +61,24 @@ impl Sub for Usage {
 /// Resident memory of these processes, KiB.
 pub(crate) fn resident_kib(pids: &[u32]) -> Result<u64, LoadError> {
     pids.iter().map(|pid| field(&format!("/proc/{pid}/status"), "VmRSS:")).sum()
+}
+
+/// The most memory that this process ever had resident, KiB.
+pub(crate) fn peak_kib(pid: u32) -> Result<u64, LoadError> {
+    field(&format!("/proc/{pid}/status"), "VmHWM:")
+}
+
+/// Bytes of disk that the files below a directory take.
+pub(crate) fn disk_bytes(dir: &Path) -> Result<u64, LoadError> {
+    let mut sum = 0;
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        sum += match entry.file_type()?.is_dir() {
+            true => disk_bytes(&entry.path())?,
+            false => entry.metadata()?.blocks() * BLOCK,
+        };
+    }
+    Ok(sum)
 }
 
 fn cpu_us(process: &str) -> Result<u64, LoadError> {

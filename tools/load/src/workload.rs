@@ -1,23 +1,27 @@
 //! The four workloads, made of three phases.
 
+use std::fs;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use postroad_cli::Printer;
+use postroad_cli::{Printer, rfc3339_secs};
 
 use crate::args::{RunArgs, Workload};
 use crate::error::LoadError;
 use crate::offline::{self, Cast};
 use crate::report::{Report, Sums};
+use crate::trace::Counter;
 use crate::user::{User, register_all};
 use crate::world::World;
-use crate::{idle, online, roads};
+use crate::{idle, lone, online, rest, restart, roads};
 
 /// Users of W1.
-const IDLE: usize = 5000;
+pub(crate) const IDLE: usize = 5000;
 /// Users of W2 and W4.
 const ONLINE: usize = 200;
 /// Recipients of W3.
 const AWAY: usize = 1000;
+/// Messages a second where each is alone.
+const LONE_RATE: u64 = 20;
 /// Messages that nodes have accepted when they are killed, at most.
 const BEFORE_KILL: u64 = 20_000;
 
@@ -26,8 +30,19 @@ pub(crate) async fn measure(args: &RunArgs, printer: &Printer) -> Result<Report,
     let drawn = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |t| t.as_micros() as u64);
     let seed = args.seed.unwrap_or_else(drawn);
     let world = World::new(args, seed, printer.clone()).await?;
-    let size = (args.workload != Workload::W1).then_some(args.size);
-    let report = Report { workload: args.workload.name(), seed, size, ..Report::default() };
+    let has_mail = !matches!(args.workload, Workload::W1 | Workload::Rest);
+    let size = has_mail.then_some(args.size);
+    let has_pairs = matches!(args.workload, Workload::W2 | Workload::W4);
+    let report = Report {
+        workload: args.workload.name(),
+        seed,
+        began: rfc3339_secs(postroad_cli::now_ms() / 1000),
+        load_before: load(),
+        syncs_counted_by: world.counter.map(Counter::name),
+        size,
+        window: has_pairs.then_some(args.window),
+        ..Report::default()
+    };
     Measuring { world, args, report }.measure().await
 }
 
@@ -59,6 +74,25 @@ impl Measuring<'_> {
                 self.online(&mut sums).await?;
                 let cast = self.offline(self.args.recipients, &mut sums).await?;
                 self.kill(&cast, &mut sums).await?;
+            }
+            Workload::Lone => {
+                self.world.printer.progress("waiting until the nodes know each other");
+                roads::open(&mut self.world).await?;
+                self.world.printer.progress("one message at a time");
+                let (duration, rate) = (self.args.duration, self.args.rate.unwrap_or(LONE_RATE));
+                self.report.lone =
+                    Some(lone::run(&mut self.world, duration, rate, &mut sums).await?);
+            }
+            Workload::Rest => {
+                self.world.printer.progress("watching a node at rest");
+                self.report.rest = Some(rest::run(&self.world, self.args.duration).await?);
+                return Ok(self.report);
+            }
+            Workload::Restart => {
+                let recipients = self.args.users.unwrap_or(AWAY);
+                self.report.restart =
+                    Some(restart::run(&mut self.world, recipients, self.args, &mut sums).await?);
+                self.report.users = self.world.drawn();
             }
         }
         self.report.sums = Some(sums);
@@ -113,6 +147,11 @@ impl Measuring<'_> {
         register_all(&users).await?;
         Ok(users)
     }
+}
+
+/// The load of the machine in the last minute.
+fn load() -> Option<f64> {
+    fs::read_to_string("/proc/loadavg").ok()?.split_whitespace().next()?.parse().ok()
 }
 
 /// Of each pair one writes and the other is away.

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::Once;
@@ -103,19 +104,110 @@ fn mail_crosses_between_two_nodes() {
 }
 
 #[test]
+fn syncs_and_bytes_are_counted_from_outside() {
+    if !is_installed("strace") || !is_installed("ss") {
+        return;
+    }
+    let (some, short) = (["--users", "6"], ["--duration", "1s", "--messages", "400"]);
+    let count = ["--workload", "w2", "--window", "1", "--count-syncs", "--count-bytes"];
+    let online = report(&[&count[..], &some[..], &short[..]].concat());
+    nothing_is_amiss(&online);
+    let [outside, own] = ["fsync_calls", "node_syncs"].map(|field| online[field].as_u64().unwrap());
+    // Both are read one after the other while the node goes on; and it syncs more than its journal.
+    assert!(own > 10 && outside * 4 >= own * 3 && outside <= 2 * own, "{outside}, {own}: {online}");
+    for field in ["client_to_node_bytes", "node_to_client_bytes"] {
+        let bytes = online[field].as_f64().unwrap();
+        assert!((256.0..4096.0).contains(&bytes), "{field} of a 256-byte body: {online}");
+    }
+    assert!(online["node_to_node_bytes"].is_null(), "{online}");
+    let plain = report(&[&["--workload", "w2"], &some[..], &short[..]].concat());
+    assert!(plain["fsync_calls"].is_null() && plain["client_to_node_bytes"].is_null(), "{plain}");
+}
+
+#[test]
+fn bytes_between_two_nodes_are_counted() {
+    if !is_installed("ss") {
+        return;
+    }
+    let few = ["--users", "6", "--recipients", "4", "--senders", "3", "--messages", "400"];
+    let count = ["--workload", "w4", "--duration", "1s", "--count-bytes"];
+    let report = report(&[&count[..], &few[..]].concat());
+    let bytes = report["node_to_node_bytes"].as_f64().unwrap();
+    assert!((256.0..8192.0).contains(&bytes), "of a 256-byte body: {report}");
+}
+
+#[test]
+fn a_lone_message_is_timed() {
+    let report = report(&["--workload", "lone", "--duration", "1s", "--rate", "20"]);
+    assert_eq!(report["messages"], 20, "{report}");
+    assert_eq!(report["duplicated"], 0, "{report}");
+    let ms = |field: &str| report[field].as_f64().unwrap();
+    assert!(ms("accepted_p50_ms") > 0.0, "{report}");
+    assert!(ms("accepted_p50_ms") <= ms("lone_p50_ms"), "it is accepted first: {report}");
+    assert!(ms("lone_p50_ms") <= ms("lone_p99_ms"), "{report}");
+    assert!(ms("lone_p99_ms") <= ms("lone_max_ms"), "{report}");
+}
+
+#[test]
+fn a_node_at_rest_is_watched() {
+    let report = report(&["--workload", "rest", "--duration", "1s"]);
+    positive(&report, &["rest_rss_mib"]);
+    let percent = report["rest_cpu_percent"].as_f64().unwrap();
+    assert!((0.0..100.0).contains(&percent), "{report}");
+}
+
+const STARTS: [&str; 5] = ["ready_ms", "served_ms", "cpu_ms", "rss_mib", "peak_mib"];
+
+#[test]
+fn starts_are_measured_and_lose_nothing() {
+    let few = ["--users", "10", "--senders", "3", "--messages", "600", "--starts", "2"];
+    let report = report(&[&["--workload", "restart"], &few[..]].concat());
+    assert_eq!([&report["stored"], &report["mailboxes"]], [600, 13], "{report}");
+    assert_eq!([&report["lost"], &report["duplicated"]], [0, 0], "{report}");
+    positive(&report, &["disk_bytes", "stop_ms", "filled_rss_mib", "fill_cpu_us_per_message"]);
+    for field in STARTS {
+        positive(&report, &[&format!("stopped_{field}"), &format!("killed_{field}")]);
+    }
+}
+
+#[test]
+fn a_start_without_its_mail_is_missed() {
+    let output = forgetful(&["--workload", "restart", "--starts", "1"], "3000");
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    positive(&report, &["lost"]);
+}
+
+#[test]
 fn mail_that_a_node_forgets_is_missed() {
-    let programs = tempfile::tempdir().unwrap();
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/forgetful-node");
-    // A link, not a copy: a file just written may be open elsewhere, and cannot be run then.
-    std::os::unix::fs::symlink(script, programs.path().join("posthoused")).unwrap();
-    let few = ["--users", "20", "--senders", "3", "--messages", "1500"];
-    let mut command = load(&[&["--workload", "w3"], &few[..]].concat());
-    command.env("FORGETFUL_NODE", Path::new(LOAD).with_file_name("posthoused"));
-    let output = command.env("POSTROAD_BIN", programs.path()).output().unwrap();
+    let output = forgetful(&["--workload", "w3"], "1500");
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     positive(&report, &["missing_after_kill"]);
     assert_eq!(report["lost"], 0, "{report}");
+}
+
+/// A run with a node that has less mail when it starts than when it ended.
+fn forgetful(workload: &[&str], messages: &str) -> Output {
+    let programs = tempfile::tempdir().unwrap();
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/forgetful-node");
+    // A link, not a copy: a file just written may be open elsewhere, and cannot be run then.
+    std::os::unix::fs::symlink(script, programs.path().join("posthoused")).unwrap();
+    let few = ["--users", "20", "--senders", "3", "--messages", messages];
+    let mut command = load(&[workload, &few[..]].concat());
+    command.env("FORGETFUL_NODE", Path::new(LOAD).with_file_name("posthoused"));
+    command.env("POSTROAD_BIN", programs.path()).output().unwrap()
+}
+
+/// Whether a program of the system is there; says so when a test is skipped for it.
+fn is_installed(name: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path).any(|folder| folder.join(name).is_file());
+    if !found {
+        // Not by a macro: what those print of a test that passes is never seen.
+        let _ = writeln!(std::io::stderr(), "SKIPPED: {name} is not installed");
+    }
+    found
 }
 
 #[test]
@@ -171,7 +263,7 @@ fn a_target_is_on_this_machine_and_runs() {
 
 #[test]
 fn every_command_explains_itself() {
-    for command in ["run", "compare", "report", "completions", "man"] {
+    for command in ["run", "compare", "report", "plot", "completions", "man"] {
         let output = Command::new(LOAD).args([command, "--help"]).output().unwrap();
         assert!(output.status.success() && output.stdout.len() > 200, "{command}: {output:?}");
     }
@@ -199,7 +291,7 @@ fn results_are_compared_and_reported() {
     assert_eq!(changes[0]["change_percent"], -50.0);
     let table = run(&["report", &before, &before, &after]);
     assert!(table.contains("| W2 CPU µs per message | 105 / 112 |"), "{table}");
-    assert!(table.contains("| **20** | ≤ 10 |"), "{table}");
+    assert!(table.contains("| **20** | 10 to 20 | 3 | ≤ 10 | **no** |"), "{table}");
     let missing = Command::new(LOAD).args(["report", "nowhere"]).output().unwrap();
     assert_eq!(missing.status.code(), Some(4), "{missing:?}");
 }
