@@ -21,6 +21,8 @@ pub(crate) struct Material {
     pub(crate) peers: Measured,
     /// Results of criterion.
     pub(crate) micro: Vec<Map<String, Value>>,
+    /// What `tests/bench/instructions` counted.
+    pub(crate) instructions: Vec<Map<String, Value>>,
 }
 
 const FOOT: &str = "
@@ -110,6 +112,7 @@ fn markdown(material: &Material, plots: &[String]) -> String {
     text.push_str(FOOT);
     runs(&mut text, &material.runs);
     micro(&mut text, &material.micro);
+    instructions(&mut text, &material.instructions);
     text.push_str("\n## How costs grow\n\n");
     if plots.is_empty() {
         text.push_str("Not run.\n");
@@ -189,12 +192,24 @@ fn micro(text: &mut String, micro: &[Map<String, Value>]) {
     }
 }
 
+fn instructions(text: &mut String, paths: &[Map<String, Value>]) {
+    if paths.is_empty() {
+        return;
+    }
+    text.push_str("\n## Instructions per message (callgrind)\n\n| path | what | instructions |\n|---|---|---|\n");
+    for path in paths {
+        let cell = |name: &str| path.get(name).map(plain).unwrap_or_default();
+        let _ = writeln!(text, "| {} | {} | {} |", cell("path"), cell("what"), cell("per_message"));
+    }
+}
+
 fn document(material: &Material, plots: &[String]) -> Value {
     json!({
         "machine": material.machine,
         "figures": figures(material),
         "runs": material.runs,
         "micro": material.micro,
+        "instructions": material.instructions,
         "plots": plots,
     })
 }

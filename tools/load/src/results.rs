@@ -104,6 +104,8 @@ fn material(paths: &[&Path]) -> Result<Material, CliError> {
                 material.peers.add(&result);
             } else if result.contains_key("bench") {
                 material.micro.push(result);
+            } else if result.contains_key("instructions") {
+                material.instructions.push(result);
             } else if let Some(Value::Object(machine)) = result.get("machine") {
                 material.machine = machine.clone();
             } else {
