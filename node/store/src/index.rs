@@ -1,14 +1,15 @@
 //! Where every mailbox item lies: in memory, and once that is settled mostly in sled.
 
-use std::collections::{BTreeMap, BTreeSet, btree_map};
-use std::ops::Bound;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use postroad_core::changes::MailboxId;
 
 mod disk;
+mod entries;
 
 use disk::DiskIndex;
+use entries::{Entries, Entry};
 
 use crate::stats::IndexState;
 
@@ -49,34 +50,24 @@ enum Phase {
     Ready { disk: DiskIndex },
 }
 
-/// What memory knows of an item.
-#[derive(Debug, Clone, Copy)]
-struct Entry {
-    /// `None` once it is gone.
-    place: Option<Location>,
-    /// Whether the index on disk may have it, too: only then must it be told that it is gone.
-    on_disk: bool,
-}
-
 /// The index of mailboxes.
 pub(crate) struct MailIndex {
     path: Option<PathBuf>,
     cache_bytes: u64,
-    entries: BTreeMap<Key, Entry>,
+    entries: Entries,
     phase: Phase,
     failures: u32,
 }
 
 impl MailIndex {
     pub(crate) fn new(path: Option<PathBuf>, cache_bytes: u64) -> Self {
-        Self { path, cache_bytes, entries: BTreeMap::new(), phase: Phase::Memory, failures: 0 }
+        Self { path, cache_bytes, entries: Entries::default(), phase: Phase::Memory, failures: 0 }
     }
 
-    /// Starts over from `entries`, which must be complete; in order they take least time. The files on disk are deleted when
-    /// they are known to be bad.
-    pub(crate) fn reset(&mut self, entries: impl Iterator<Item = (Key, Location)>, bad: bool) {
-        let entry = |place| Entry { place: Some(place), on_disk: false };
-        self.entries = entries.map(|(key, place)| (key, entry(place))).collect();
+    /// Starts over from nothing: what there is follows by [`Self::add_mailbox`]. The files on disk
+    /// are deleted when they are known to be bad.
+    pub(crate) fn reset(&mut self, bad: bool) {
+        self.entries = Entries::default();
         self.phase = Phase::Memory;
         let Some(path) = self.path.as_deref().filter(|_| bad) else { return };
         disk::remove(path);
@@ -86,6 +77,17 @@ impl MailIndex {
             tracing::error!("the mailbox index keeps failing: memory stands in for it");
             self.path = None;
         }
+    }
+
+    /// After [`Self::reset`]: the places of all items of a mailbox, by number; in order they take
+    /// least time.
+    pub(crate) fn add_mailbox(
+        &mut self,
+        mailbox: MailboxId,
+        places: impl Iterator<Item = (u64, Location)>,
+    ) {
+        let entry = |place| Entry { place: Some(place), on_disk: false };
+        self.entries.add_mailbox(mailbox, places.map(|(seq, place)| (seq, entry(place))));
     }
 
     /// True when the index on disk, if one is wanted, agrees with the journal.
@@ -110,8 +112,8 @@ impl MailIndex {
     /// An item lies elsewhere from now on.
     pub(crate) fn relocate(&mut self, key: Key, place: Location) {
         self.touch(key);
-        let entry = self.entries.entry(key).or_insert(Entry { place: None, on_disk: true });
-        entry.place = Some(place);
+        let on_disk = self.entries.get(&key).is_none_or(|entry| entry.on_disk);
+        self.entries.insert(key, Entry { place: Some(place), on_disk });
     }
 
     /// Removes an item; returns where it lay.
@@ -120,16 +122,14 @@ impl MailIndex {
         let Phase::Ready { disk } = &self.phase else {
             return Ok(self.entries.remove(key).and_then(|entry| entry.place));
         };
-        match self.entries.entry(*key) {
-            btree_map::Entry::Occupied(mut entry) if entry.get().on_disk => {
-                Ok(entry.get_mut().place.take())
-            }
+        match self.entries.get_mut(key) {
+            Some(entry) if entry.on_disk => Ok(entry.place.take()),
             // Most mail is gone before the disk ever hears of it.
-            btree_map::Entry::Occupied(entry) => Ok(entry.remove().place),
-            btree_map::Entry::Vacant(vacant) => {
+            Some(_) => Ok(self.entries.remove(key).and_then(|entry| entry.place)),
+            None => {
                 let place = disk.get(key)?;
                 if place.is_some() {
-                    vacant.insert(Entry { place: None, on_disk: true });
+                    self.entries.insert(*key, Entry { place: None, on_disk: true });
                 }
                 Ok(place)
             }
@@ -162,23 +162,22 @@ impl MailIndex {
             return Ok(Vec::new());
         }
         let count = (last - first).saturating_add(1);
-        let (first, last) = ((*mailbox, first), (*mailbox, last));
-        let memory = self.entries.range(first..=last);
+        let memory = self.entries.range(mailbox, first, last);
         let complete = || memory.clone().take(limit).count() as u64 == count;
         let disk = match &self.phase {
             // What is acked mostly came a moment ago: then there is nothing to ask the disk.
             Phase::Ready { disk }
-                if disk.reaches(mailbox, first.1) && (count > limit as u64 || !complete()) =>
+                if disk.reaches(mailbox, first) && (count > limit as u64 || !complete()) =>
             {
                 disk
             }
             _ => {
-                let places = memory.filter_map(|(key, entry)| Some((key.1, entry.place?)));
+                let places = memory.filter_map(|(seq, entry)| Some((seq, entry.place?)));
                 return Ok(places.take(limit).collect());
             }
         };
         let mut memory = memory.peekable();
-        let mut stored = disk.range(first, Some(last)).peekable();
+        let mut stored = disk.range((*mailbox, first), Some((*mailbox, last))).peekable();
         let mut merged = Vec::new();
         while merged.len() < limit {
             let stored_seq = match stored.peek() {
@@ -186,13 +185,13 @@ impl MailIndex {
                 Some(Err(broken)) => return Err(Broken(broken.0.clone())),
                 None => None,
             };
-            let memory_seq = memory.peek().map(|(key, _)| key.1);
+            let memory_seq = memory.peek().map(|(seq, _)| *seq);
             // Of both the one in memory is the newer.
             if memory_seq.is_some() && memory_seq == stored_seq {
                 stored.next();
             }
             if memory_seq.is_some_and(|seq| stored_seq.is_none_or(|other| seq <= other)) {
-                merged.extend(memory.next().and_then(|(key, entry)| Some((key.1, entry.place?))));
+                merged.extend(memory.next().and_then(|(seq, entry)| Some((seq, entry.place?))));
             } else if let Some(next) = stored.next() {
                 let (key, place) = next?;
                 merged.push((key.1, place));
@@ -231,10 +230,9 @@ impl MailIndex {
         if let Phase::Reconciling { disk, dirty, .. } = phase {
             let old = std::mem::take(&mut self.entries);
             let place = |key: &Key| old.get(key).and_then(|entry| entry.place);
-            self.entries = dirty
-                .into_iter()
-                .map(|key| (key, Entry { place: place(&key), on_disk: true }))
-                .collect();
+            for key in dirty {
+                self.entries.insert(key, Entry { place: place(&key), on_disk: true });
+            }
             self.phase = Phase::Ready { disk };
         }
     }
@@ -242,12 +240,13 @@ impl MailIndex {
     /// Writes one batch of what memory holds; true when more is left.
     fn write_behind(&mut self) -> Result<bool, Broken> {
         let Phase::Ready { disk } = &mut self.phase else { return Ok(false) };
-        let batch: Vec<_> = self.entries.iter().take(BATCH).map(|(k, e)| (*k, e.place)).collect();
+        let batch: Vec<_> =
+            self.entries.after(None).take(BATCH).map(|(key, entry)| (key, entry.place)).collect();
         disk.apply(&batch)?;
         for (key, _) in &batch {
             self.entries.remove(key);
         }
-        Ok(!self.entries.is_empty())
+        Ok(self.entries.len() > 0)
     }
 
     /// For an orderly shutdown. What memory still has is not written: the next start compares the
@@ -262,15 +261,14 @@ impl MailIndex {
 
 /// Brings the disk in line with memory for the keys behind `cursor`; returns the next cursor.
 fn reconcile(
-    entries: &BTreeMap<Key, Entry>,
+    entries: &Entries,
     disk: &mut DiskIndex,
     cursor: Option<Key>,
 ) -> Result<Option<Key>, Broken> {
-    let from = cursor.map_or(Bound::Unbounded, Bound::Excluded);
     let wanted: Vec<(Key, Location)> = entries
-        .range((from, Bound::Unbounded))
+        .after(cursor)
         .take(BATCH)
-        .filter_map(|(key, entry)| Some((*key, entry.place?)))
+        .filter_map(|(key, entry)| Some((key, entry.place?)))
         .collect();
     let until = if wanted.len() < BATCH { None } else { wanted.last().map(|(key, _)| *key) };
     let mut missing: BTreeMap<Key, Option<Location>> =
@@ -332,9 +330,9 @@ mod tests {
         let mut index = ready(dir.path());
         index.insert(key(1), PLACE);
         assert_eq!(index.take(&key(1)).unwrap(), Some(PLACE));
-        assert!(index.entries.is_empty());
+        assert!(index.entries.len() == 0);
         assert_eq!(index.take(&key(1)).unwrap(), None);
-        assert!(index.entries.is_empty());
+        assert!(index.entries.len() == 0);
     }
 
     #[test]
@@ -346,7 +344,7 @@ mod tests {
             index.insert(key(seq), PLACE);
         }
         assert!(!index.write_behind().unwrap());
-        assert!(index.entries.is_empty());
+        assert!(index.entries.len() == 0);
         assert_eq!(index.take(&key(1)).unwrap(), Some(PLACE));
         index.relocate(key(2), there);
         index.relocate(key(3), there);
@@ -354,7 +352,7 @@ mod tests {
         let expected = [(2, there), (4, PLACE)];
         assert_eq!(index.range(&key(0).0, 0, u64::MAX, 10).unwrap(), expected);
         while index.write_behind().unwrap() {}
-        assert!(index.entries.is_empty());
+        assert!(index.entries.len() == 0);
         assert_eq!(index.range(&key(0).0, 0, u64::MAX, 10).unwrap(), expected);
         assert_eq!(index.get(&key(1)).unwrap(), None);
     }

@@ -15,15 +15,15 @@ use crate::world::World;
 /// Time for a node to finish what it has in hand.
 const QUIET: Duration = Duration::from_secs(1);
 
-/// Runs it with registered users. Nodes of our own start anew before, and a tenth of the sessions come
+/// Runs it with registered users. Nodes of our own start anew before, and half of the sessions come
 /// before the measuring begins: what the heap of a node has left over from making accounts, or from
-/// its start, would hide what sessions take.
+/// its start, is given back by and by, and would hide what sessions take.
 pub(crate) async fn run(world: &mut World, users: &[User]) -> Result<Idle, LoadError> {
     for node in &mut world.nodes {
         node.terminate().await?;
         node.restart().await?;
     }
-    let (first, users) = users.split_at(users.len() / 10);
+    let (first, users) = users.split_at(users.len() / 2);
     let first = log_in(first).await?;
     sleep(QUIET).await;
     let pids = world.pids();

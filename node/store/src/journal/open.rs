@@ -65,8 +65,8 @@ impl<F: Files> Journal<F> {
             buffer: Vec::new(),
             unreadable: Mutex::default(),
         };
-        let contents = journal.recover_segments()?;
-        let mail = journal.recover_mail(&contents, false);
+        let mut contents = journal.recover_segments()?;
+        let mail = journal.recover_mail(&mut contents, false);
         let state = journal.recover_state(&contents)?;
         drop(contents);
         journal.ensure_reserve()?;
@@ -203,18 +203,20 @@ impl<F: Files> Journal<F> {
         for number in numbers {
             contents.insert(number, self.load_contents(number)?);
         }
-        self.recover_mail(&contents, bad);
+        self.recover_mail(&mut contents, bad);
         Ok(())
     }
 
     fn recover_mail(
         &mut self,
-        contents: &BTreeMap<u32, Contents>,
+        contents: &mut BTreeMap<u32, Contents>,
         bad: bool,
     ) -> Vec<RecoveredItem> {
         let mut found = FoundMail::default();
-        for (number, held) in contents {
+        for (number, held) in &mut *contents {
             let total = found.add(*number, held);
+            // They are many, and of no more use.
+            (held.items, held.records) = (Vec::new(), Vec::new());
             if let Some(segment) = self.segments.get_mut(number) {
                 (segment.mail.total, segment.mail.live) = (total, 0);
                 segment.spans.clone_from(&held.spans);
@@ -240,22 +242,20 @@ impl<F: Files> Journal<F> {
     fn install(&mut self, mail: Vec<(MailboxId, Vec<Held>)>, bad: bool) -> Vec<RecoveredItem> {
         let count = mail.iter().map(|(_, held)| held.len()).sum();
         (self.counts.items, self.counts.bytes) = (count as u64, 0);
+        self.mail.reset(bad);
         let mut recovered = Vec::with_capacity(count);
-        for (mailbox, held) in &mail {
-            for Held { seq, id, expires, place } in held {
-                let (mailbox, seq, id) = (*mailbox, *seq, *id);
-                let (expires, bytes) = (*expires, place.bytes);
+        for (mailbox, held) in mail {
+            for Held { seq, id, expires, place } in &held {
+                let (seq, id, expires, bytes) = (*seq, *id, *expires, place.bytes);
                 self.counts.bytes += u64::from(bytes);
                 if let Some(segment) = self.segments.get_mut(&place.segment) {
                     segment.mail.live += u64::from(place.weight);
                 }
                 recovered.push(RecoveredItem { mailbox, seq, id, expires, bytes });
             }
+            let places = held.into_iter().map(|held| (held.seq, held.place));
+            self.mail.add_mailbox(mailbox, places);
         }
-        let places = mail.into_iter().flat_map(|(mailbox, held)| {
-            held.into_iter().map(move |held| ((mailbox, held.seq), held.place))
-        });
-        self.mail.reset(places, bad);
         recovered
     }
 
