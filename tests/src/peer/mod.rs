@@ -7,7 +7,7 @@ mod swarm;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use libp2p::{Multiaddr, PeerId, StreamProtocol, identity};
@@ -30,6 +30,8 @@ pub use records::{node_link, now};
 const PATIENCE: Duration = Duration::from_secs(15);
 /// Gossip and streams that may wait until the test looks at them.
 const QUEUE: usize = 1024;
+/// How long until the next attempt to connect.
+const REDIAL: Duration = Duration::from_secs(5);
 
 /// What bytes the peer answers to a question; `None` closes the stream without an answer.
 pub type Answerer = Box<dyn FnMut(NodeId, Frame) -> Option<Bytes> + Send>;
@@ -133,13 +135,24 @@ impl Peer {
         link.to_string()
     }
 
-    /// Connects to a real node and waits until the connection stands.
+    /// Connects to a real node and waits until the connection stands. On a machine that is busy one
+    /// attempt may take longer than libp2p gives it.
     ///
     /// # Panics
     /// When it does not.
     pub fn connect(&self, node: &Node) {
-        self.try_connect(node).unwrap();
-        wait_for("the peer to be connected", || self.is_connected(node).then_some(()));
+        let mut dialled: Option<Instant> = None;
+        wait_for("the peer to be connected", || {
+            if self.is_connected(node) {
+                return Some(());
+            }
+            if dialled.is_none_or(|at| at.elapsed() > REDIAL) {
+                // Refused while another attempt is under way.
+                let _ = self.try_connect(node);
+                dialled = Some(Instant::now());
+            }
+            None
+        });
     }
 
     /// Dials a real node.
