@@ -35,9 +35,9 @@ pub(crate) struct Broken(pub(crate) String);
 
 /// Entries handled in one step.
 const BATCH: usize = 2048;
-/// Changes held back before they are written behind, some 100 bytes each: most mail is gone before
+/// Changes held back before they are written behind, some 50 bytes each: most mail is gone before
 /// it gets there.
-const OVERLAY: usize = 65_536;
+const OVERLAY: usize = 131_072;
 /// Failures after which this run goes on without an index on disk.
 const MAX_FAILURES: u32 = 3;
 

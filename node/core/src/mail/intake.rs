@@ -315,7 +315,7 @@ impl Core {
                     account: self.tables.accounts.get(&sender.account).map_or(0, |row| row.number),
                     device: sender.device,
                     commit: self.commit + 1,
-                    index: self.group.staged.envelopes() as u64,
+                    index: self.group.staged.envelopes() as u32,
                 };
                 (stamp.seal(&self.keys.secret).into(), None)
             }

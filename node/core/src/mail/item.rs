@@ -23,6 +23,7 @@ const REST: usize = 384;
 pub(crate) struct Shared {
     pub(crate) mail: Option<Mail>,
     /// What became of mail that the mailboxes' devices sent: what the receipts have in common.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) receipts: Option<SharedReceipts>,
     /// Why another node did not take it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -54,7 +55,9 @@ pub(crate) struct Mail {
 #[derive(Serialize, Deserialize, Default)]
 pub(crate) struct Own {
     pub(crate) label: Option<ByteArray<8>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) origin: Option<NodeId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) tag: Option<ByteArray<16>>,
     pub(crate) header: Option<Blob>,
     /// Mailboxes that its parcel went to.
@@ -73,6 +76,7 @@ pub(crate) struct Own {
 struct SharedRef<'a> {
     #[serde(borrow)]
     mail: Option<MailRef<'a>>,
+    #[serde(default)]
     receipts: Option<SharedReceipts>,
     #[serde(default)]
     refused: Option<LateRefusal>,

@@ -8,7 +8,7 @@
 
 use postroad_proto::ids::DeviceNumber;
 
-const PLAIN: usize = 25;
+const PLAIN: usize = 21;
 const TAG: usize = 16;
 
 /// Who sent something, as the node's own numbers.
@@ -17,7 +17,7 @@ pub(crate) struct Stamp {
     pub(crate) account: u64,
     pub(crate) device: DeviceNumber,
     pub(crate) commit: u64,
-    pub(crate) index: u64,
+    pub(crate) index: u32,
 }
 
 impl Stamp {
@@ -45,7 +45,7 @@ impl Stamp {
             account: number(0)?,
             device: *plain.get(8)?,
             commit: number(9)?,
-            index: number(17)?,
+            index: u32::from_be_bytes(*plain.last_chunk()?),
         })
     }
 }
