@@ -8,7 +8,7 @@ use postroad_cli::{CompletionsArgs, GlobalArgs, ManArgs, Program, parse_duration
 use crate::wire::{Groups, Link};
 
 /// More nodes than this on one machine are a matter for the simulation.
-const MAX_NODES: i64 = 64;
+const MAX_NODES: i64 = 128;
 
 const FIRST_STEPS: &str = "\
 First steps:
