@@ -63,7 +63,8 @@ const OFFLINE: [&str; 4] =
 
 #[test]
 fn idle_sessions_take_memory() {
-    let report = report(&["--workload", "w1", "--users", "60"]);
+    // As many as do not fit into memory that the node has taken anyway.
+    let report = report(&["--workload", "w1", "--users", "1500"]);
     positive(&report, &["rss_kib_per_session", "logins_per_s", "cpu_us_per_login"]);
 }
 

@@ -224,7 +224,7 @@ impl<F: Files> Journal<F> {
         }
         let (mail, dead) = found.settle(contents);
         self.note_dead(dead);
-        self.install(mail, bad)
+        self.install(&mail, bad)
     }
 
     fn note_dead(&mut self, dead: Vec<(u32, u64)>) {
@@ -239,23 +239,30 @@ impl<F: Files> Journal<F> {
         }
     }
 
-    fn install(&mut self, mail: Vec<(MailboxId, Vec<Held>)>, bad: bool) -> Vec<RecoveredItem> {
+    fn install(&mut self, mail: &[(MailboxId, Vec<Held>)], bad: bool) -> Vec<RecoveredItem> {
         let count = mail.iter().map(|(_, held)| held.len()).sum();
         (self.counts.items, self.counts.bytes) = (count as u64, 0);
         self.mail.reset(bad);
         let mut recovered = Vec::with_capacity(count);
-        for (mailbox, held) in mail {
-            for Held { seq, id, expires, place } in &held {
-                let (seq, id, expires, bytes) = (*seq, *id, *expires, place.bytes);
-                self.counts.bytes += u64::from(bytes);
-                if let Some(segment) = self.segments.get_mut(&place.segment) {
-                    segment.mail.live += u64::from(place.weight);
+        let index = &mut self.mail;
+        // With millions of items either half takes about as long as the other.
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for (mailbox, held) in mail {
+                    index.add_mailbox(*mailbox, held.iter().map(|held| (held.seq, held.place)));
                 }
-                recovered.push(RecoveredItem { mailbox, seq, id, expires, bytes });
+            });
+            for (mailbox, held) in mail {
+                for Held { seq, id, expires, place } in held {
+                    let (mailbox, seq, id, expires) = (*mailbox, *seq, *id, *expires);
+                    self.counts.bytes += u64::from(place.bytes);
+                    if let Some(segment) = self.segments.get_mut(&place.segment) {
+                        segment.mail.live += u64::from(place.weight);
+                    }
+                    recovered.push(RecoveredItem { mailbox, seq, id, expires, bytes: place.bytes });
+                }
             }
-            let places = held.into_iter().map(|held| (held.seq, held.place));
-            self.mail.add_mailbox(mailbox, places);
-        }
+        });
         recovered
     }
 
