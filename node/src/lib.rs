@@ -11,6 +11,8 @@ mod clock;
 pub mod config;
 mod engine;
 mod gateway;
+#[cfg(feature = "hostile")]
+mod hostile;
 mod identity;
 mod neighbourhood;
 mod net;

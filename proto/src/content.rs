@@ -17,13 +17,13 @@ pub mod kind {
     pub const TEXT: u64 = 1;
     /// [`super::ReceiptContent`].
     pub const RECEIPT: u64 = 2;
-    /// Reserved: an answer to one message.
+    /// Reserved: a reply is a [`super::Text`] that names what it answers.
     pub const REPLY: u64 = 3;
-    /// Reserved: a correction.
+    /// [`super::Edit`].
     pub const EDIT: u64 = 4;
-    /// Reserved: deletion for everyone.
+    /// [`super::Delete`].
     pub const DELETE: u64 = 5;
-    /// Reserved: a reaction.
+    /// [`super::Reaction`].
     pub const REACTION: u64 = 6;
     /// Reserved: a file.
     pub const FILE: u64 = 7;
@@ -37,10 +37,14 @@ pub mod kind {
     pub const GROUP: u64 = 11;
     /// Reserved: between one's own devices.
     pub const SYNC: u64 = 12;
-    /// Reserved: asking for messages that a gap shows missing.
+    /// [`super::Resend`].
     pub const RESEND: u64 = 13;
     /// [`super::Introduction`]: nothing but the card.
     pub const INTRODUCTION: u64 = 14;
+    /// [`super::Timer`].
+    pub const TIMER: u64 = 15;
+    /// [`super::Absent`].
+    pub const ABSENT: u64 = 16;
 }
 
 /// The plaintext of a sealed body.
@@ -97,10 +101,92 @@ pub struct Card {
 }
 
 /// A text.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Text {
     /// UTF-8, shown as it is but for control characters.
     pub text: String,
+    /// The message of the same conversation that it answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reply: Option<Reference>,
+    /// Whether it was first written by or to somebody else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forwarded: Option<bool>,
+    /// Seconds until both sides forget it: of the sender's from when it was written, of the
+    /// recipient's from when it was seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vanish: Option<u64>,
+}
+
+impl Text {
+    /// A text and nothing else.
+    pub fn plain(text: impl Into<String>) -> Self {
+        Self { text: text.into(), ..Self::default() }
+    }
+}
+
+/// A message of the same conversation, by whoever wrote it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reference {
+    /// Who wrote it: ids are unique for each writer only.
+    pub account: AccountId,
+    /// Which one.
+    pub id: MessageId,
+}
+
+/// Another text for a text that the sender wrote before.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Edit {
+    /// The sender's own message.
+    pub id: MessageId,
+    /// The whole new text.
+    pub text: String,
+}
+
+/// Takes back what the sender wrote before.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Delete {
+    /// The sender's own message.
+    pub id: MessageId,
+}
+
+/// The sender's one reaction to a message; the latest counts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reaction {
+    /// To what.
+    pub to: Reference,
+    /// At most [`MAX_REACTION`] bytes; empty takes it back.
+    pub emoji: String,
+}
+
+/// Largest reaction, bytes of UTF-8: emoji of many code points fit, words are no reactions.
+pub const MAX_REACTION: usize = 32;
+
+/// How long texts are kept from now on, in both directions.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Timer {
+    /// Seconds, [`MAX_VANISH`] at most; 0 for ever.
+    pub seconds: u64,
+}
+
+/// Longest time after which a text may vanish, seconds: a year.
+pub const MAX_VANISH: u64 = 365 * 86_400;
+
+/// Asks the recipient to send again what a gap shows missing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resend {
+    /// The recipient's device that sent it.
+    pub device: DeviceNumber,
+    /// Inclusive ranges of the `seq` that never came, rising and apart.
+    pub ranges: Vec<(u64, u64)>,
+}
+
+/// Answers [`Resend`] for what is not sent again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Absent {
+    /// Ranges of the sending device's `seq` that held nothing for a person: receipts and the like.
+    pub empty: Vec<(u64, u64)>,
+    /// Ranges that held something and can no longer be sent: they were given up before.
+    pub lost: Vec<(u64, u64)>,
 }
 
 /// An empty message that carries a card: how accepting a request is made known.

@@ -587,6 +587,13 @@ fn content() {
         "card": case("Card", &card()),
         "receipt": case("ReceiptContent", &receipt_content()),
         "empty": case("Introduction", &Introduction {}),
+        "reply": case("Text", &reply()),
+        "edit": case("Edit", &edit()),
+        "delete": case("Delete", &delete()),
+        "reaction": case("Reaction", &reaction()),
+        "timer": case("Timer", &timer()),
+        "resend": case("Resend", &resend()),
+        "absent": case("Absent", &absent()),
         "queued": case("Queued", &queued()),
         "queued_signature": hex(&queued_signature()),
         "queued_seed": hex(&OLM_SEED),
@@ -599,6 +606,13 @@ fn content() {
     reads(&golden["card"], &card());
     reads(&golden["receipt"], &receipt_content());
     reads(&golden["empty"], &Introduction {});
+    reads(&golden["reply"], &reply());
+    reads(&golden["edit"], &edit());
+    reads(&golden["delete"], &delete());
+    reads(&golden["reaction"], &reaction());
+    reads(&golden["timer"], &timer());
+    reads(&golden["resend"], &resend());
+    reads(&golden["absent"], &absent());
     reads(&golden["queued"], &queued());
     assert_eq!(Message::decode(&bytes(&golden["text"], "hex")), Ok(message()));
 }

@@ -205,13 +205,14 @@ fn the_store_of_a_stopped_node_can_be_looked_into() {
 
 #[test]
 fn no_seam_for_tests_is_in_a_program_that_is_shipped() {
-    let seam = b"POSTROAD_FAULT_FSYNC_AFTER";
-    let has_seam = |name: &str| {
-        let bytes = std::fs::read(program(name)).unwrap();
-        bytes.windows(seam.len()).any(|window| window == seam)
-    };
-    assert!(has_seam("posthoused-faults"), "the check itself works");
-    for name in ["posthoused", "pouch", "postroad", "postroad-testnet", "postroad-load"] {
-        assert!(!has_seam(name), "{name} contains a seam for tests");
+    for seam in ["POSTROAD_FAULT_FSYNC_AFTER", "POSTROAD_HOSTILE"] {
+        let has_seam = |name: &str| {
+            let bytes = std::fs::read(program(name)).unwrap();
+            bytes.windows(seam.len()).any(|window| window == seam.as_bytes())
+        };
+        assert!(has_seam("posthoused-faults"), "the check itself works");
+        for name in ["posthoused", "pouch", "postroad", "postroad-testnet", "postroad-load"] {
+            assert!(!has_seam(name), "{name} contains a seam for tests");
+        }
     }
 }

@@ -2,8 +2,8 @@
 
 use postroad_proto::blob::Blob;
 use postroad_proto::content::{
-    Card, Introduction, Message, Queued, ReceiptContent, Sender, Text, conversation, kind, receipt,
-    shorten,
+    Absent, Card, Delete, Edit, Introduction, Message, Queued, Reaction, ReceiptContent, Reference,
+    Resend, Sender, Text, Timer, conversation, kind, receipt, shorten,
 };
 use postroad_proto::envelope::{Attributes, Envelope, Header, Parcel, Route, mode};
 use postroad_proto::frame::{Accepted, Records};
@@ -274,7 +274,7 @@ pub(crate) fn card() -> Card {
 }
 
 pub(crate) fn message() -> Message {
-    let text = Text { text: "Grüezi, Bob".to_owned() };
+    let text = Text::plain("Grüezi, Bob");
     Message {
         id: MessageId([0x60; 16]),
         conversation: conversation(&alice(), &bob()),
@@ -307,6 +307,37 @@ pub(crate) fn first_message() -> Message {
 
 pub(crate) fn receipt_content() -> ReceiptContent {
     ReceiptContent { how: receipt::DELIVERED, device: 1, ranges: vec![(1, 1), (3, 40)] }
+}
+
+pub(crate) fn reply() -> Text {
+    let reply = Some(Reference { account: bob(), id: MessageId([0x61; 16]) });
+    let text = "\u{2014} yes".to_owned();
+    Text { text, reply, forwarded: Some(true), vanish: Some(86_400) }
+}
+
+pub(crate) fn edit() -> Edit {
+    Edit { id: MessageId([0x60; 16]), text: "hello, Bob".to_owned() }
+}
+
+pub(crate) fn delete() -> Delete {
+    Delete { id: MessageId([0x60; 16]) }
+}
+
+pub(crate) fn reaction() -> Reaction {
+    let to = Reference { account: alice(), id: MessageId([0x60; 16]) };
+    Reaction { to, emoji: "\u{1f44d}".to_owned() }
+}
+
+pub(crate) fn timer() -> Timer {
+    Timer { seconds: 3600 }
+}
+
+pub(crate) fn resend() -> Resend {
+    Resend { device: 1, ranges: vec![(2, 2), (5, 9)] }
+}
+
+pub(crate) fn absent() -> Absent {
+    Absent { empty: vec![(2, 2)], lost: vec![(5, 6), (9, 9)] }
 }
 
 pub(crate) fn queued() -> Queued {

@@ -1,4 +1,5 @@
-//! posthoused with a disk that can be made to fail, for tests alone.
+//! posthoused with a disk that can be made to fail, and that can be made to deceive its users, for
+//! tests alone.
 
 fn main() -> std::process::ExitCode {
     posthoused::cli::main()

@@ -146,7 +146,7 @@ impl Acquaintance {
 }
 
 fn seal_for(from: &Party, to: AccountId, devices: &mut [(Device, PeerSessions)]) -> Sealed {
-    let text = Text { text: "what fits the smallest body".to_owned() };
+    let text = Text::plain("what fits the smallest body");
     let message = Message {
         id: MessageId([1; 16]),
         conversation: conversation(&from.address.0, &to),

@@ -94,6 +94,8 @@ pub(crate) struct Contact {
     pub(crate) trouble: String,
     pub(crate) tries: u32,
     pub(crate) next_try: Millis,
+    /// Seconds that texts are kept; none for ever.
+    pub(crate) timer: Option<u64>,
 }
 
 impl Contact {
@@ -139,6 +141,7 @@ impl Contact {
             trouble: detail,
             tries: row.get("tries")?,
             next_try: unsigned(row, "next_try")?,
+            timer: Some(unsigned(row, "timer")?).filter(|seconds| *seconds > 0),
         })
     }
 

@@ -1,7 +1,7 @@
 //! The order of a conversation: sequence numbers and hashes, ours and theirs. P3.
 
 use postroad_proto::content::{Message, short_hash};
-use postroad_proto::ids::{ConversationId, DeviceNumber};
+use postroad_proto::ids::ConversationId;
 use rusqlite::{OptionalExtension, Transaction, params};
 use serde_bytes::ByteArray;
 
@@ -106,22 +106,36 @@ fn extend_ranges(
     sender: DeviceAddress,
     seq: u64,
 ) -> Result<bool> {
+    let mut query = tx.prepare_cached(
+        "SELECT 1 FROM received
+         WHERE chat = ?1 AND account = ?2 AND device = ?3 AND first <= ?4 AND last >= ?4",
+    )?;
+    if query.exists(params![chat.0, sender.0.0, sender.1, int(seq)])? {
+        return Ok(false);
+    }
+    take_range(tx, chat, sender, (seq, seq))?;
+    Ok(true)
+}
+
+/// Adds numbers none of which was there, and joins them with their neighbours.
+fn take_range(
+    tx: &Transaction<'_>,
+    chat: &ConversationId,
+    sender: DeviceAddress,
+    (first, last): (u64, u64),
+) -> Result<()> {
     let key = (chat.0, sender.0.0, sender.1);
-    // Ranges that hold the number or touch it.
     let mut query = tx.prepare_cached(
         "SELECT first, last FROM received
-         WHERE chat = ?1 AND account = ?2 AND device = ?3 AND first <= ?4 + 1 AND last >= ?4 - 1",
+         WHERE chat = ?1 AND account = ?2 AND device = ?3 AND first <= ?5 + 1 AND last >= ?4 - 1",
     )?;
     let touching = query
-        .query_map(params![key.0, key.1, key.2, int(seq)], |row| {
+        .query_map(params![key.0, key.1, key.2, int(first), int(last)], |row| {
             Ok((unsigned(row, "first")?, unsigned(row, "last")?))
         })?
         .collect::<rusqlite::Result<Vec<_>>>()?;
-    if touching.iter().any(|(first, last)| (*first..=*last).contains(&seq)) {
-        return Ok(false);
-    }
-    let first = touching.iter().map(|range| range.0).min().unwrap_or(seq).min(seq);
-    let last = touching.iter().map(|range| range.1).max().unwrap_or(seq).max(seq);
+    let from = touching.iter().map(|range| range.0).fold(first, u64::min);
+    let to = touching.iter().map(|range| range.1).fold(last, u64::max);
     let mut delete = tx.prepare_cached(
         "DELETE FROM received WHERE chat = ?1 AND account = ?2 AND device = ?3 AND first = ?4",
     )?;
@@ -132,10 +146,10 @@ fn extend_ranges(
         key.0,
         key.1,
         key.2,
-        int(first),
-        int(last)
+        int(from),
+        int(to)
     ])?;
-    Ok(true)
+    Ok(())
 }
 
 /// Everything received from a device, as a receipt names it.
@@ -156,13 +170,22 @@ pub(crate) fn ranges(
     Ok(ranges)
 }
 
-/// How many messages directly before `seq` are missing now.
-pub(crate) fn missing_before(
+/// What is not there directly before a message.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Gap {
+    /// Messages that may come yet.
+    pub(crate) missing: u64,
+    /// Messages of which their sender says that they will not.
+    pub(crate) lost: u64,
+}
+
+/// What is missing directly before `seq` now.
+pub(crate) fn gap_before(
     tx: &Transaction<'_>,
     chat: &ConversationId,
-    sender: (&[u8; 32], DeviceNumber),
+    sender: DeviceAddress,
     seq: u64,
-) -> Result<u64> {
+) -> Result<Gap> {
     let mut query = tx.prepare_cached(
         "SELECT first, coalesce((SELECT max(last) FROM received AS lower
              WHERE lower.chat = ?1 AND lower.account = ?2 AND lower.device = ?3
@@ -171,12 +194,112 @@ pub(crate) fn missing_before(
          AND first <= ?4 AND last >= ?4",
     )?;
     let found = query
-        .query_row(params![chat.0, sender.0, sender.1, int(seq)], |row| {
+        .query_row(params![chat.0, sender.0.0, sender.1, int(seq)], |row| {
             Ok((unsigned(row, "first")?, unsigned(row, "before")?))
         })
         .optional()?;
     // Only the first of a range has a gap before it.
-    Ok(found.filter(|(first, _)| *first == seq).map_or(0, |(first, before)| first - before - 1))
+    let Some((first, before)) = found.filter(|(first, _)| *first == seq && seq > 1) else {
+        return Ok(Gap::default());
+    };
+    let gap = (before + 1, first - 1);
+    let all = (gap.1 + 1).saturating_sub(gap.0);
+    let lost: u64 = lost(tx, chat, sender)?
+        .into_iter()
+        .map(|range| (range.1.min(gap.1) + 1).saturating_sub(range.0.max(gap.0)))
+        .sum();
+    Ok(Gap { missing: all.saturating_sub(lost), lost: lost.min(all) })
+}
+
+/// What a device said will not come.
+fn lost(
+    tx: &Transaction<'_>,
+    chat: &ConversationId,
+    sender: DeviceAddress,
+) -> Result<Vec<(u64, u64)>> {
+    let mut query = tx.prepare_cached(
+        "SELECT first, last FROM lost WHERE chat = ?1 AND account = ?2 AND device = ?3
+         ORDER BY first",
+    )?;
+    let rows = query.query_map(params![chat.0, sender.0.0, sender.1], |row| {
+        Ok((unsigned(row, "first")?, unsigned(row, "last")?))
+    })?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// Up to `limit` ranges that a device sent and that may come yet, oldest first.
+pub(crate) fn missing(
+    tx: &Transaction<'_>,
+    chat: &ConversationId,
+    sender: DeviceAddress,
+    limit: usize,
+) -> Result<Vec<(u64, u64)>> {
+    let mut query = tx.prepare_cached(
+        "SELECT first, last FROM received WHERE chat = ?1 AND account = ?2 AND device = ?3
+         UNION ALL SELECT first, last FROM lost WHERE chat = ?1 AND account = ?2 AND device = ?3
+         ORDER BY first",
+    )?;
+    let mut rows = query.query(params![chat.0, sender.0.0, sender.1])?;
+    let (mut next, mut missing) = (1, Vec::new());
+    while let Some(row) = rows.next()? {
+        let (first, last) = (unsigned(row, "first")?, unsigned(row, "last")?);
+        if first > next && missing.len() < limit {
+            missing.push((next, first - 1));
+        }
+        next = next.max(last + 1);
+    }
+    Ok(missing)
+}
+
+/// A device says that these numbers of its held nothing for a person: they are missed no more.
+pub(crate) fn close(
+    tx: &Transaction<'_>,
+    chat: &ConversationId,
+    sender: DeviceAddress,
+    ranges: &[(u64, u64)],
+) -> Result<()> {
+    for (first, last) in ranges {
+        // Only what is missing, so that one that came stays one that came.
+        for (from, to) in missing(tx, chat, sender, usize::MAX)? {
+            let (from, to) = (from.max(*first), to.min(*last));
+            if from <= to {
+                take_range(tx, chat, sender, (from, to))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A device says that these numbers of its will not come.
+pub(crate) fn give_up(
+    tx: &Transaction<'_>,
+    chat: &ConversationId,
+    sender: DeviceAddress,
+    ranges: &[(u64, u64)],
+) -> Result<()> {
+    let mut insert = tx.prepare_cached("INSERT OR IGNORE INTO lost VALUES (?1, ?2, ?3, ?4, ?5)")?;
+    for (first, last) in ranges {
+        for (from, to) in missing(tx, chat, sender, usize::MAX)? {
+            let (from, to) = (from.max(*first), to.min(*last));
+            if from <= to {
+                insert.execute(params![chat.0, sender.0.0, sender.1, int(from), int(to)])?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The number after the highest that came from a device.
+pub(crate) fn next_of(
+    tx: &Transaction<'_>,
+    chat: &ConversationId,
+    sender: DeviceAddress,
+) -> Result<u64> {
+    let mut query = tx.prepare_cached(
+        "SELECT coalesce(max(last), 0) + 1 AS next FROM received
+         WHERE chat = ?1 AND account = ?2 AND device = ?3",
+    )?;
+    Ok(query.query_row(params![chat.0, sender.0.0, sender.1], |row| unsigned(row, "next"))?)
 }
 
 #[cfg(test)]
@@ -218,7 +341,7 @@ mod tests {
         let forged = message(4, Some(&one));
         db.write(|tx| {
             let take = |m: &Message| received(tx, &CHAT, SENDER, m, &m.encode().unwrap()).unwrap();
-            let missing = |seq| missing_before(tx, &CHAT, (&SENDER.0.0, 1), seq).unwrap();
+            let missing = |seq| gap_before(tx, &CHAT, SENDER, seq).unwrap().missing;
             assert_eq!(take(&one), Place::Fits);
             assert_eq!(take(&three), Place::Fits);
             assert_eq!((missing(1), missing(3)), (0, 1));
@@ -228,6 +351,29 @@ mod tests {
             assert_eq!(ranges(tx, &CHAT, SENDER)?, [(1, 3)]);
             assert_eq!(take(&two), Place::Taken);
             assert_eq!(take(&forged), Place::Broken);
+            Ok(())
+        })
+        .unwrap();
+    }
+
+    #[test]
+    fn what_is_not_to_come_is_missed_no_more() {
+        let (mut db, _) = testing::database();
+        db.write(|tx| {
+            let take = |n: u64| extend_ranges(tx, &CHAT, SENDER, n).unwrap();
+            let gap = |seq| gap_before(tx, &CHAT, SENDER, seq).unwrap();
+            assert!(take(2) && take(9) && !take(9));
+            assert_eq!(missing(tx, &CHAT, SENDER, 9)?, [(1, 1), (3, 8)]);
+            close(tx, &CHAT, SENDER, &[(1, 4), (8, 8)])?;
+            assert_eq!(ranges(tx, &CHAT, SENDER)?, [(1, 4), (8, 9)]);
+            assert_eq!(gap(8), Gap { missing: 3, lost: 0 });
+            give_up(tx, &CHAT, SENDER, &[(1, 6)])?;
+            assert_eq!(gap(8), Gap { missing: 1, lost: 2 });
+            assert_eq!(missing(tx, &CHAT, SENDER, 9)?, [(7, 7)]);
+            // Nothing that came is given up, and what was given up may come after all.
+            assert_eq!(ranges(tx, &CHAT, SENDER)?, [(1, 4), (8, 9)]);
+            assert!(take(5) && take(6) && take(7));
+            assert_eq!((gap(8), next_of(tx, &CHAT, SENDER)?), (Gap::default(), 10));
             Ok(())
         })
         .unwrap();

@@ -93,6 +93,9 @@ pub enum Error {
     /// The contact has asked to write to you and was not answered yet.
     #[error("{0:?} waits for your answer to a request")]
     Unanswered(String),
+    /// The message is not one that this can be done with.
+    #[error("{0}")]
+    Impossible(&'static str),
     /// Not a link of ours, or a damaged one.
     #[error(transparent)]
     Link(#[from] LinkError),

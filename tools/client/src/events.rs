@@ -39,6 +39,12 @@ pub enum Event {
         /// Who.
         account: AccountId,
     },
+    /// A message is another than before: edited, deleted, reacted to; or its time was over, and it
+    /// is gone.
+    Changed {
+        /// Its row.
+        row: i64,
+    },
     /// Something went wrong that the user should know of.
     Problem {
         /// A stable word.
@@ -78,6 +84,10 @@ pub(crate) fn record(tx: &Transaction<'_>, now: Millis, event: &Event) -> Result
         Event::Contact { account } => {
             stored.account = Some(account.0.to_vec().into());
             4
+        }
+        Event::Changed { row } => {
+            stored.row = *row;
+            6
         }
         Event::Problem { code, message } => {
             (stored.code, stored.message) = (code.clone(), message.clone());
@@ -132,6 +142,7 @@ fn read(kind: i64, stored: Stored) -> Option<Event> {
         3 => Event::Request { account: account()? },
         4 => Event::Contact { account: account()? },
         5 => Event::Problem { code: stored.code, message: stored.message },
+        6 => Event::Changed { row: stored.row },
         _ => return None,
     })
 }

@@ -12,6 +12,7 @@
 pub mod connection;
 pub mod e2e;
 
+mod amend;
 mod client;
 mod clock;
 mod contacts;
@@ -29,6 +30,7 @@ mod quotes;
 mod receipts;
 mod receive;
 mod requests;
+mod resend;
 mod settings;
 mod state;
 mod steps;
@@ -40,6 +42,7 @@ mod testing;
 mod vault;
 mod waiting;
 
+pub use amend::{Quoted, Reaction};
 pub use client::{
     Client, ContactView, InviteView, LastContact, Problem, Sent, Settings, Status, WaitsFor,
     Whoami, Why,

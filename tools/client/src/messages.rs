@@ -1,10 +1,12 @@
 //! Messages as the database keeps them and users see them.
 
-use postroad_proto::content::{Text, kind};
+use postroad_proto::codec;
+use postroad_proto::content::{MAX_VANISH, Text, Timer, kind};
 use postroad_proto::ids::{AccountId, ConversationId, DeviceNumber, MessageId, Millis, ParcelId};
 use rusqlite::types::Value;
 use rusqlite::{OptionalExtension, Row, Transaction, params, params_from_iter};
 
+use crate::amend::{self, Quoted, Reaction, Target};
 use crate::contacts;
 use crate::conversations;
 use crate::db::{blob, bool_of, int, unsigned};
@@ -17,19 +19,23 @@ use crate::steps::{self, Step};
 use crate::waiting;
 
 /// Kinds that are no messages for the user, as SQL. [`is_hidden`] says the same.
-const HIDDEN: &str = "(2, 9, 10, 11, 12, 13, 14)";
+pub(crate) const HIDDEN: &str = "(2, 4, 5, 6, 9, 10, 11, 12, 13, 14, 16)";
 
-/// Whether messages of a kind are never shown.
+/// Whether messages of a kind are never shown as such.
 pub(crate) fn is_hidden(number: u64) -> bool {
     matches!(
         number,
         kind::RECEIPT
+            | kind::EDIT
+            | kind::DELETE
+            | kind::REACTION
             | kind::TYPING
             | kind::CALL
             | kind::GROUP
             | kind::SYNC
             | kind::RESEND
             | kind::INTRODUCTION
+            | kind::ABSENT
     )
 }
 
@@ -48,8 +54,20 @@ pub struct Message {
     pub outgoing: bool,
     /// A [`kind`] number.
     pub kind: u64,
-    /// Its text, if its kind has one.
+    /// Its text, if its kind has one and it was not deleted; as it was edited last.
     pub text: Option<String>,
+    /// What it answers.
+    pub reply: Option<Quoted>,
+    /// Whether it was first written by or to somebody else.
+    pub forwarded: bool,
+    /// Whether the text is another one than at first.
+    pub edited: bool,
+    /// Whether its sender took it back.
+    pub deleted: bool,
+    /// One at most by either side.
+    pub reactions: Vec<Reaction>,
+    /// Seconds that it is kept, or that texts are kept from a [`kind::TIMER`] on; none for ever.
+    pub vanish_after: Option<u64>,
     /// By the sender's clock.
     pub sent_at: Millis,
     /// When it came in.
@@ -62,6 +80,8 @@ pub struct Message {
     pub shown: bool,
     /// Messages of the same sender that are missing directly before it: P3.
     pub missing_before: u64,
+    /// And how many more will not come, as their sender says.
+    pub lost_before: u64,
 }
 
 impl Message {
@@ -75,6 +95,7 @@ impl Message {
             kind::REACTION => "reaction",
             kind::FILE => "file",
             kind::CONTACT => "contact",
+            kind::TIMER => "timer",
             other => return format!("unknown-{other}"),
         };
         name.to_owned()
@@ -88,7 +109,7 @@ pub struct Query {
     pub contact: Option<AccountId>,
     /// Not shown before, and not ours.
     pub unshown: bool,
-    /// Text that contains this, whatever the case.
+    /// Text that contains each of these words, be it within others and whatever the case.
     pub search: Option<String>,
     /// After this row.
     pub after: i64,
@@ -120,10 +141,8 @@ pub(crate) fn list(tx: &Transaction<'_>, query: &Query) -> Result<Vec<Message>> 
         // What was exchanged with somebody before they were blocked is there for who asks for it.
         None => sql.push_str(" AND contact.blocked = 0"),
     }
-    if let Some(search) = &query.search {
-        sql.push_str(" AND text LIKE ? ESCAPE '\\'");
-        let escaped = search.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
-        values.push(Value::Text(format!("%{escaped}%")));
+    for word in query.search.iter().flat_map(|search| search.split_whitespace()) {
+        values.push(Value::Text(contains(word, &mut sql)));
     }
     sql.push_str(" ORDER BY row DESC LIMIT ?");
     values.push(Value::Integer(if query.last == 0 { -1 } else { query.last as i64 }));
@@ -132,6 +151,20 @@ pub(crate) fn list(tx: &Transaction<'_>, query: &Query) -> Result<Vec<Message>> 
     let mut found = rows.map(|row| row?).collect::<Result<Vec<Found>>>()?;
     found.reverse();
     found.into_iter().map(|found| found.complete(tx)).collect()
+}
+
+/// Letters that the index of texts goes by.
+const INDEXED: usize = 3;
+
+/// Adds the condition that a text contains `word`; returns the condition's argument.
+fn contains(word: &str, sql: &mut String) -> String {
+    if word.chars().count() >= INDEXED {
+        sql.push_str(" AND row IN (SELECT rowid FROM message_text WHERE message_text MATCH ?)");
+        return format!("\"{}\"", word.replace('"', "\"\""));
+    }
+    sql.push_str(" AND text LIKE ? ESCAPE '\\'");
+    let escaped = word.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
+    format!("%{escaped}%")
 }
 
 /// The message at a row.
@@ -161,14 +194,22 @@ struct Found {
     chat: ConversationId,
     sender: ([u8; 32], DeviceNumber),
     seq: Option<u64>,
+    reply: Option<Target>,
 }
 
 impl Found {
     fn complete(mut self, tx: &Transaction<'_>) -> Result<Message> {
         if let Some(seq) = self.seq.filter(|_| !self.message.outgoing) {
-            let sender = (&self.sender.0, self.sender.1);
-            self.message.missing_before =
-                conversations::missing_before(tx, &self.chat, sender, seq)?;
+            let sender = (AccountId(self.sender.0), self.sender.1);
+            let gap = conversations::gap_before(tx, &self.chat, sender, seq)?;
+            (self.message.missing_before, self.message.lost_before) = (gap.missing, gap.lost);
+        }
+        if let Some(reply) = &self.reply {
+            self.message.reply = Some(amend::quote(tx, &self.chat, &self.message.contact, reply)?);
+        }
+        if !self.message.deleted {
+            let target = Target { by: AccountId(self.sender.0), id: self.message.id };
+            self.message.reactions = amend::reactions(tx, &self.chat, &target)?;
         }
         if self.message.outgoing && outbox::is_here(tx, self.message.row)? {
             self.message.reason = reason_here(tx, &self.message)?;
@@ -196,26 +237,38 @@ fn from_row(row: &Row<'_>) -> Result<Found> {
     let state: i64 = row.get("state")?;
     let seq: Option<i64> = row.get("seq")?;
     let received_at: Option<i64> = row.get("received_at")?;
+    let kind = unsigned(row, "kind")?;
+    let deleted = bool_of(row, "deleted")?;
+    let content: Vec<u8> = row.get("content")?;
+    let parts = Parts::of(kind, &content);
     let message = Message {
         row: row.get("row")?,
         id: MessageId(blob(row, "id")?),
         contact: AccountId(blob(row, "with_account")?),
         chat: row.get("with_name")?,
         outgoing: bool_of(row, "outgoing")?,
-        kind: unsigned(row, "kind")?,
+        kind,
         text: row.get("text")?,
+        reply: None,
+        forwarded: parts.forwarded,
+        edited: unsigned(row, "edited_at")? > 0 && !deleted,
+        deleted,
+        reactions: Vec::new(),
+        vanish_after: parts.vanish,
         sent_at: unsigned(row, "sent_at")?,
         received_at: received_at.map(i64::unsigned_abs),
         state: State::from_number(state).ok_or(StorageError::Value("state"))?,
         reason: row.get("reason")?,
         shown: bool_of(row, "shown")?,
         missing_before: 0,
+        lost_before: 0,
     };
     Ok(Found {
         message,
         chat: ConversationId(blob(row, "chat")?),
         sender: (blob(row, "account")?, row.get("device")?),
         seq: seq.map(i64::unsigned_abs),
+        reply: parts.target.filter(|_| kind == kind::TEXT),
     })
 }
 
@@ -237,11 +290,15 @@ pub(crate) struct NewMessage<'a> {
 
 /// Stores a message; returns its row.
 pub(crate) fn insert(tx: &Transaction<'_>, new: &NewMessage<'_>) -> Result<i64> {
-    let text = text_of(new.kind, new.content);
+    let parts = Parts::of(new.kind, new.content);
+    let target = parts.target.or_else(|| amend::target_of(new.kind, new.content, &new.sender.0));
+    let vanish = parts.vanish.filter(|_| new.kind == kind::TEXT).unwrap_or(0);
+    // The recipient's time runs from when a person sees it.
+    let vanish_at = (new.outgoing && vanish > 0).then(|| new.sent_at.saturating_add(vanish * 1000));
     let mut insert = tx.prepare_cached(
         "INSERT INTO message (id, chat, outgoing, account, device, seq, kind, content, text,
-         sent_at, received_at, deadline, state)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+         sent_at, received_at, deadline, state, shown, target_by, target, vanish, vanish_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
     )?;
     Ok(insert.insert(params![
         new.id.0,
@@ -250,23 +307,61 @@ pub(crate) fn insert(tx: &Transaction<'_>, new: &NewMessage<'_>) -> Result<i64> 
         new.sender.0.0,
         new.sender.1,
         new.seq.map(int),
-        i64::try_from(new.kind).unwrap_or(i64::MAX),
+        int(new.kind),
         new.content,
-        text,
-        // What others claim may be out of SQLite's range.
-        i64::try_from(new.sent_at).unwrap_or(i64::MAX),
+        parts.text,
+        int(new.sent_at),
         new.received_at.map(int),
-        i64::try_from(new.deadline).unwrap_or(i64::MAX),
+        int(new.deadline),
         new.state.number(),
+        // What is never shown need not be seen either.
+        is_hidden(new.kind),
+        target.map(|target| target.by.0),
+        target.map(|target| target.id.0),
+        int(vanish),
+        vanish_at.map(int),
     ])?)
 }
 
-fn text_of(number: u64, content: &[u8]) -> Option<String> {
-    let text: Text = match number {
-        kind::TEXT => postroad_proto::codec::decode(content, content.len()).ok()?,
-        _ => return None,
-    };
-    Some(text.text)
+/// What a message for the user is made of.
+#[derive(Default)]
+struct Parts {
+    text: Option<String>,
+    target: Option<Target>,
+    forwarded: bool,
+    /// Seconds, at least one.
+    vanish: Option<u64>,
+}
+
+impl Parts {
+    /// Nothing of a kind that is not known, or of content that cannot be read.
+    fn of(number: u64, content: &[u8]) -> Self {
+        let limit = content.len();
+        match number {
+            kind::TEXT => {
+                let Ok(text) = codec::decode::<Text>(content, limit) else {
+                    return Self::default();
+                };
+                Self {
+                    target: text.reply.map(|to| Target { by: to.account, id: to.id }),
+                    forwarded: text.forwarded.unwrap_or(false),
+                    vanish: kept_for(text.vanish.unwrap_or(0)),
+                    text: Some(text.text),
+                }
+            }
+            kind::TIMER => {
+                let timer = codec::decode::<Timer>(content, limit);
+                let vanish = timer.ok().and_then(|timer| kept_for(timer.seconds));
+                Self { vanish, ..Self::default() }
+            }
+            _ => Self::default(),
+        }
+    }
+}
+
+/// Seconds that something is kept, in the bounds that there are; none for ever.
+pub(crate) fn kept_for(seconds: u64) -> Option<u64> {
+    (seconds > 0).then(|| seconds.min(MAX_VANISH))
 }
 
 /// A message's id as nodes know it, once it was sealed.
@@ -318,18 +413,20 @@ pub(crate) fn advance(
     Ok(true)
 }
 
-/// The user has seen messages; returns the contacts' conversations and devices that are owed a
-/// read receipt.
-pub(crate) fn mark_shown(tx: &Transaction<'_>, rows: &[i64]) -> Result<()> {
+/// The user has seen messages: their senders are owed a read receipt, and the time of those that
+/// vanish runs from now on.
+pub(crate) fn mark_shown(tx: &Transaction<'_>, rows: &[i64], now: Millis) -> Result<()> {
     let mut update = tx.prepare_cached(
-        "UPDATE message SET shown = 1, state = ?2 WHERE row = ?1 AND outgoing = 0 AND shown = 0",
+        "UPDATE message SET shown = 1, state = ?2,
+         vanish_at = CASE WHEN vanish > 0 THEN ?3 + vanish * 1000 END
+         WHERE row = ?1 AND outgoing = 0 AND shown = 0",
     )?;
     let mut owe = tx.prepare_cached(
         "INSERT OR IGNORE INTO receipt_due (contact, device, how)
          SELECT account, device, 2 FROM message WHERE row = ?1",
     )?;
     for row in rows {
-        if update.execute(params![row, State::Read.number()])? > 0 {
+        if update.execute(params![row, State::Read.number(), int(now)])? > 0 {
             owe.execute([row])?;
         }
     }

@@ -11,12 +11,13 @@ pub(crate) use offer::{
 };
 pub(crate) use receipt::apply as apply_receipt;
 pub(crate) use seal::{request_limit, seal_waiting};
-pub(crate) use settle::{Refusal, cancel, expire, give_up, refuse, unanswered};
+pub(crate) use settle::{Refusal, cancel, expire, give_up, refuse, send_again, unanswered};
 
 use postroad_proto::content::kind;
 use postroad_proto::ids::{MessageId, Millis};
 use rusqlite::{Transaction, params};
 
+use crate::amend;
 use crate::contacts::{Contact, Phase};
 use crate::e2e::store;
 use crate::entropy;
@@ -81,7 +82,19 @@ pub(crate) fn queue(
         _ => "",
     };
     messages::set_reason(tx, row, reason)?;
+    amend::arrived(tx, row, now)?;
     Ok((row, id))
+}
+
+/// Whether anything may be stored for `contact`.
+pub(crate) fn check_contact(contact: &Contact) -> Result<()> {
+    if contact.blocked {
+        return Err(Error::Blocked(contact.name.clone()));
+    }
+    if contact.phase == Phase::Asking {
+        return Err(Error::Unanswered(contact.name.clone()));
+    }
+    Ok(())
 }
 
 /// Whether a text may be stored for `contact`.
@@ -91,12 +104,7 @@ pub(crate) fn check_text(
     contact: &Contact,
     text: &str,
 ) -> Result<()> {
-    if contact.blocked {
-        return Err(Error::Blocked(contact.name.clone()));
-    }
-    if contact.phase == Phase::Asking {
-        return Err(Error::Unanswered(contact.name.clone()));
-    }
+    check_contact(contact)?;
     let got = text.len();
     if got > MAX_TEXT {
         return Err(Error::TooLarge { limit: MAX_TEXT, got, place: "one message" });

@@ -12,6 +12,7 @@ use postroad_proto::link::NodeLink;
 use postroad_proto::pair::HeaderContent;
 use rusqlite::{Transaction, params};
 
+use crate::amend;
 use crate::contacts::{self, Contact, NewContact, News, Phase, Verified};
 use crate::conversations::{self, Place};
 use crate::db::int;
@@ -23,6 +24,7 @@ use crate::messages::{self, NewMessage};
 use crate::outbox::DEADLINE;
 use crate::receipts;
 use crate::requests;
+use crate::resend;
 use crate::state::State;
 use crate::vault::Vault;
 
@@ -65,7 +67,12 @@ pub(crate) fn push(
     }
     let opened = match open(tx, vault, own, &incoming, &content, contact.as_ref(), now)? {
         Ok(opened) => opened,
-        Err(error) => return unopened(tx, now, &error.to_string()),
+        Err(error) => {
+            if error == OpenError::Session && contact.is_some() {
+                resend::note_broken(tx, (content.sender, content.device), now)?;
+            }
+            return unopened(tx, now, &error.to_string());
+        }
     };
     tx.prepare_cached("INSERT INTO seen_header VALUES (?1, ?2)")?
         .execute(params![hash.0, int(until)])?;
@@ -161,6 +168,7 @@ fn keep(
         return Ok(());
     }
     take_place(tx, mail, &contact, now)?;
+    resend::note_gap(tx, &contact, mail.sender, now)?;
     match message.kind {
         kind::RECEIPT => {
             let content: Result<ReceiptContent, _> = codec::decode(&message.content, MAX_BODY);
@@ -170,8 +178,28 @@ fn keep(
             let times = (message.sent_at, now);
             receipts::apply(tx, own, &contact, mail.sender, message.id, &content, times)
         }
+        kind::RESEND => resend::answer(tx, vault, own, &contact, &message.content, now),
+        kind::ABSENT => resend::absent(tx, &contact, mail.sender, (&message.content, message.seq)),
+        kind::EDIT | kind::DELETE | kind::REACTION => change(tx, mail, &contact, now),
         hidden if messages::is_hidden(hidden) => Ok(()),
+        kind::TIMER => {
+            let said = (message.sent_at, message.id);
+            amend::set_timer(tx, &contact, &message.content, said, now)?;
+            show(tx, mail, &contact, now)
+        }
         _ => show(tx, mail, &contact, now),
+    }
+}
+
+/// What changes another message is kept beside it. One that cannot be read is of no use.
+fn change(tx: &Transaction<'_>, mail: &Mail<'_>, contact: &Contact, now: Millis) -> Result<()> {
+    let message = &mail.opened.message;
+    if amend::target_of(message.kind, &message.content, &mail.sender.0).is_none() {
+        return unopened(tx, now, "a change of a message that cannot be read");
+    }
+    match store(tx, mail, contact, now)? {
+        Some(row) => amend::arrived(tx, row, now),
+        None => Ok(()),
     }
 }
 
@@ -189,10 +217,25 @@ fn take_place(tx: &Transaction<'_>, mail: &Mail<'_>, contact: &Contact, now: Mil
 }
 
 fn show(tx: &Transaction<'_>, mail: &Mail<'_>, contact: &Contact, now: Millis) -> Result<()> {
+    let Some(row) = store(tx, mail, contact, now)? else { return Ok(()) };
+    amend::arrived(tx, row, now)?;
+    if contact.phase != Phase::Asking {
+        events::record(tx, now, &Event::Message { row })?;
+    }
+    Ok(())
+}
+
+/// Stores a message, unless it is there; its row.
+fn store(
+    tx: &Transaction<'_>,
+    mail: &Mail<'_>,
+    contact: &Contact,
+    now: Millis,
+) -> Result<Option<i64>> {
     let message: &Message = &mail.opened.message;
     // Ids are remembered for a time, messages as long as the user keeps them.
     if messages::exists(tx, &mail.sender.0, &message.id)? {
-        return Ok(());
+        return Ok(None);
     }
     let row = messages::insert(
         tx,
@@ -210,10 +253,7 @@ fn show(tx: &Transaction<'_>, mail: &Mail<'_>, contact: &Contact, now: Millis) -
             state: State::Delivered,
         },
     )?;
-    if contact.phase != Phase::Asking {
-        events::record(tx, now, &Event::Message { row })?;
-    }
-    Ok(())
+    Ok(Some(row))
 }
 
 /// Gets to know the sender from what came along. `None` when nothing says who that is.

@@ -52,6 +52,16 @@ pub(crate) enum Command {
     Requests(Requests),
     /// Send a text
     Send(Send),
+    /// Send a text of a conversation to somebody else
+    Forward(Forward),
+    /// Put another text in the place of one that you sent
+    Edit(Edit),
+    /// Take back a message that you sent, on both sides
+    Delete(Delete),
+    /// React to a message with an emoji
+    React(React),
+    /// Let texts of a conversation vanish some time after they were read, on both sides
+    Timer(TimerArgs),
     /// Show the messages that were not shown before
     Inbox(Inbox),
     /// Show a conversation
@@ -176,12 +186,85 @@ pub(crate) struct Send {
     /// Read the text from a file
     #[arg(long, value_name = "FILE", conflicts_with = "text")]
     pub(crate) file: Option<PathBuf>,
+    /// The message that it answers, which is of the same conversation
+    #[arg(long, value_name = "MESSAGE")]
+    pub(crate) reply: Option<String>,
+    #[command(flatten)]
+    pub(crate) wait: Wait,
+}
+
+/// How long a command stays with what it sent.
+#[derive(Debug, Args)]
+pub(crate) struct Wait {
     /// Wait until it got that far; exit 5 if it did not
     #[arg(long, value_name = "STATE")]
     pub(crate) wait: Option<WaitFor>,
     /// How long to wait
     #[arg(long, value_name = "DURATION", default_value = "20s", value_parser = parse_duration)]
     pub(crate) timeout: Duration,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Forward {
+    /// The message's id, as inbox and read show it
+    pub(crate) message: String,
+    /// Name, handle or id
+    pub(crate) to: String,
+    #[command(flatten)]
+    pub(crate) wait: Wait,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Edit {
+    /// The message's id, as send and read show it
+    pub(crate) message: String,
+    /// The whole new text
+    #[arg(allow_hyphen_values = true)]
+    pub(crate) text: String,
+    #[command(flatten)]
+    pub(crate) wait: Wait,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Delete {
+    /// The message's id, as send and read show it
+    pub(crate) message: String,
+    #[command(flatten)]
+    pub(crate) wait: Wait,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct React {
+    /// The message's id, as inbox and read show it
+    pub(crate) message: String,
+    /// One emoji, in place of an earlier one; without it that is taken back
+    pub(crate) emoji: Option<String>,
+    #[command(flatten)]
+    pub(crate) wait: Wait,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TimerArgs {
+    /// Name, handle or id
+    pub(crate) chat: String,
+    /// How long texts are kept from now on, such as 1h or 7d, or off
+    #[arg(value_parser = parse_timer)]
+    pub(crate) after: Timer,
+    #[command(flatten)]
+    pub(crate) wait: Wait,
+}
+
+/// How long texts are kept.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Timer {
+    /// For ever.
+    Off,
+    /// That long.
+    After(Duration),
+}
+
+fn parse_timer(text: &str) -> Result<Timer, String> {
+    if text == "off" { Ok(Timer::Off) } else { parse_duration(text).map(Timer::After) }
 }
 
 /// States that can be waited for.
@@ -211,7 +294,7 @@ pub(crate) struct Read {
     /// How many of the newest messages; 0 for all
     #[arg(short = 'n', long = "last", value_name = "N", default_value_t = 50)]
     pub(crate) last: usize,
-    /// Only messages that contain this
+    /// Only messages whose text contains each of these words, be it within others
     #[arg(long, value_name = "TEXT")]
     pub(crate) search: Option<String>,
 }
@@ -277,6 +360,6 @@ mod tests {
         let args = ["pouch", "--json", "send", "bob", "hi", "--wait", "at-node", "--timeout", "5s"];
         let pouch = Pouch::try_parse_from(args).unwrap();
         let Command::Send(send) = pouch.command else { panic!() };
-        assert!(matches!(send.wait, Some(WaitFor::AtNode)));
+        assert!(matches!(send.wait.wait, Some(WaitFor::AtNode)));
     }
 }

@@ -1,77 +1,12 @@
 //! What commands print: the JSON objects that scripts rely on, and the rows that people see.
 
-use postroad_cli::{Column, Row, ago, now_ms, rfc3339_ms, safe, safe_lines};
-use postroad_client::{CheckedStep, ContactView, Message, WaitsFor};
+mod message;
+
+use postroad_cli::{Column, Row, ago, now_ms, rfc3339_ms};
+use postroad_client::{CheckedStep, ContactView, WaitsFor};
 use serde::Serialize;
 
-/// How our own messages are signed in a conversation.
-pub(crate) const ME: &str = "me";
-
-/// A message in `inbox`, `read` and `watch`.
-#[derive(Debug, Serialize)]
-pub(crate) struct MessageRow {
-    id: String,
-    chat: String,
-    from: String,
-    kind: String,
-    text: Option<String>,
-    sent_at: String,
-    received_at: Option<String>,
-    state: String,
-    missing_before: u64,
-    #[serde(skip_serializing_if = "String::is_empty")]
-    reason: String,
-    /// Only there when it is so.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub(crate) blocked: bool,
-}
-
-impl From<&Message> for MessageRow {
-    fn from(message: &Message) -> Self {
-        Self {
-            id: message.id.to_string(),
-            chat: message.chat.clone(),
-            from: if message.outgoing { ME.to_owned() } else { message.chat.clone() },
-            kind: message.kind_name(),
-            text: message.text.clone(),
-            sent_at: rfc3339_ms(message.sent_at),
-            received_at: message.received_at.map(rfc3339_ms),
-            state: message.state.to_string(),
-            missing_before: message.missing_before,
-            reason: message.reason.clone(),
-            blocked: false,
-        }
-    }
-}
-
-impl MessageRow {
-    /// The message as people read it: who, when and how far on one line, the text below.
-    pub(crate) fn human(&self, is_wide: bool) -> String {
-        let mut text = String::new();
-        if self.missing_before > 0 {
-            let s = if self.missing_before == 1 { "" } else { "s" };
-            text.push_str(&format!("-- {} message{s} missing here --\n", self.missing_before));
-        }
-        let with = if self.from == ME { format!(" to {}", self.chat) } else { String::new() };
-        text.push_str(&format!("{}{}  {}", safe(&self.from), safe(&with), self.sent_at));
-        if self.from == ME || is_wide {
-            text.push_str(&format!("  {}", self.state));
-        }
-        if is_wide {
-            text.push_str(&format!("  {}", self.id));
-        }
-        let body = match &self.text {
-            Some(text) => safe_lines(text).into_owned(),
-            None => format!("[{}: this version cannot show it]", safe(&self.kind)),
-        };
-        for line in body.split('\n') {
-            text.push_str("\n  ");
-            text.push_str(line);
-        }
-        text.push('\n');
-        text
-    }
-}
+pub(crate) use message::MessageRow;
 
 /// A contact.
 #[derive(Debug, Serialize)]
@@ -226,40 +161,7 @@ impl Row for ChatRow {
 
 #[cfg(test)]
 mod tests {
-    use postroad_client::State;
-    use postroad_proto::ids::{AccountId, MessageId};
-
     use super::*;
-
-    fn message(text: &str) -> Message {
-        Message {
-            row: 1,
-            id: MessageId([1; 16]),
-            contact: AccountId([2; 32]),
-            chat: "bob\u{202e}".to_owned(),
-            outgoing: false,
-            kind: 1,
-            text: Some(text.to_owned()),
-            sent_at: 0,
-            received_at: Some(1),
-            state: State::Delivered,
-            reason: String::new(),
-            shown: false,
-            missing_before: 2,
-        }
-    }
-
-    #[test]
-    fn what_scripts_rely_on_is_there_and_exact() {
-        let row = MessageRow::from(&message("a\u{1b}[2Jb"));
-        let json = serde_json::to_value(&row).unwrap();
-        for key in ["id", "chat", "from", "kind", "text", "sent_at", "received_at", "state"] {
-            assert!(json.get(key).is_some(), "{key}");
-        }
-        assert_eq!(json["text"], "a\u{1b}[2Jb");
-        assert_eq!(json["from"], json["chat"]);
-        assert_eq!(json["sent_at"].as_str().map(|at| at.ends_with('Z')), Some(true));
-    }
 
     #[test]
     fn what_is_waited_for_has_its_fields_in_every_state() {
@@ -283,13 +185,5 @@ mod tests {
         assert_eq!(shown_handle(Some("a@bank.example"), true), "a@bank.example");
         assert_eq!(shown_handle(Some("a@bank.example"), false), "a@bank.example (unproven)");
         assert_eq!(shown_handle(None, false), "");
-    }
-
-    #[test]
-    fn nothing_from_a_stranger_reaches_the_terminal() {
-        let text = MessageRow::from(&message("a\u{1b}[2Jb\nme  forged\u{202e}")).human(true);
-        assert!(!text.contains('\u{1b}') && !text.contains('\u{202e}'), "{text:?}");
-        assert!(text.contains("\n  me  forged"), "a second line is indented: {text:?}");
-        assert!(text.starts_with("-- 2 messages missing here --"));
     }
 }

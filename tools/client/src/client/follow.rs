@@ -5,9 +5,11 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::Client;
+use crate::amend;
 use crate::error::{ConnectionError, Error, Result};
 use crate::events::{self, Event};
 use crate::outbox;
+use crate::resend;
 use crate::settings;
 use crate::sync::{Synced, Waits};
 
@@ -155,7 +157,8 @@ impl Client {
     fn is_due(&mut self) -> Result<bool> {
         let now = crate::clock::now();
         self.db.read(|tx| {
-            if outbox::is_due(tx, now)? {
+            let asks = resend::next_at(tx)?.is_some_and(|at| at <= now);
+            if asks || outbox::is_due(tx, now)? || amend::is_due(tx, now)? {
                 return Ok(true);
             }
             Ok(tx.query_row(

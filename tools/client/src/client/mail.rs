@@ -1,9 +1,7 @@
-//! Sending, reading and asking why, as commands use them.
+//! Reading and asking why, as commands use them.
 
 use std::time::Duration;
 
-use postroad_proto::codec;
-use postroad_proto::content::{Text, kind};
 use postroad_proto::ids::{MessageId, Millis, ParcelId};
 use rusqlite::{OptionalExtension, Transaction};
 use tokio::time::Instant;
@@ -20,19 +18,6 @@ use crate::settings;
 use crate::state::State;
 use crate::steps::{self, CheckedStep, Signer};
 use crate::waiting;
-
-/// A text that was stored for sending.
-#[derive(Debug, Clone)]
-pub struct Sent {
-    /// Its row in this database.
-    pub row: i64,
-    /// Its id.
-    pub id: MessageId,
-    /// The contact's name.
-    pub chat: String,
-    /// How far it got.
-    pub state: State,
-}
 
 /// What a message waits for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,25 +50,6 @@ pub struct Why {
 }
 
 impl Client {
-    /// Stores a text for a contact. It is sent with the next sync that can, and kept until it is
-    /// delivered or its deadline has passed.
-    ///
-    /// # Errors
-    /// [`crate::Error::NotFound`], [`crate::Error::TooLarge`], [`crate::Error::Blocked`].
-    pub fn send_text(&mut self, to: &str, text: &str) -> Result<Sent> {
-        let now = clock::now();
-        let vault = &self.vault;
-        self.db.write(|tx| {
-            let own = Identity::load(tx, vault)?;
-            let contact = contacts::resolve(tx, &own, to)?;
-            outbox::check_text(tx, &own, &contact, text)?;
-            outbox::retry_contact(tx, &contact.account)?;
-            let content = codec::encode(&Text { text: text.to_owned() })?;
-            let (row, id) = outbox::queue(tx, vault, &own, &contact, kind::TEXT, &content, now)?;
-            Ok(Sent { row, id, chat: contact.name, state: State::Queued })
-        })
-    }
-
     /// How far a message is.
     ///
     /// # Errors
@@ -135,7 +101,7 @@ impl Client {
         if rows.is_empty() {
             return Ok(());
         }
-        self.db.write(|tx| messages::mark_shown(tx, &rows))
+        self.db.write(|tx| messages::mark_shown(tx, &rows, clock::now()))
     }
 
     /// Where a message is, how it came there, and what it waits for.

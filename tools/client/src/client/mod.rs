@@ -1,5 +1,6 @@
 //! The client: a profile and, while there is one, its connection.
 
+mod compose;
 mod follow;
 mod handles;
 mod invites;
@@ -14,10 +15,11 @@ use postroad_proto::record::Handle;
 use postroad_proto::token::InviteCode;
 use rusqlite::{OptionalExtension, Transaction, params};
 
+pub use compose::Sent;
 pub use invites::InviteView;
 #[cfg(test)]
 pub(crate) use mail::waiting as waits_for;
-pub use mail::{Sent, WaitsFor, Why};
+pub use mail::{WaitsFor, Why};
 pub use people::ContactView;
 pub use status::{LastContact, Problem, Settings, Status};
 

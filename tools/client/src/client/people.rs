@@ -36,6 +36,8 @@ pub struct ContactView {
     pub handle_proven: bool,
     /// The home.
     pub home: NodeLink,
+    /// Seconds after which texts vanish; none for ever.
+    pub vanish_after: Option<u64>,
     /// Why writing to them does not work yet; empty when it does.
     pub reason: String,
 }
@@ -58,6 +60,7 @@ impl From<Contact> for ContactView {
             handle: contact.handle,
             handle_proven: contact.handle_proven,
             home: contact.home,
+            vanish_after: contact.timer,
             reason,
         }
     }

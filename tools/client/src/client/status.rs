@@ -6,6 +6,7 @@ use rusqlite::Transaction;
 use super::Client;
 use crate::db::unsigned;
 use crate::error::Result;
+use crate::messages;
 use crate::settings;
 
 /// The account's settings.
@@ -65,7 +66,7 @@ impl Client {
                 let number: i64 = tx.query_row(sql, [], |row| row.get(0))?;
                 Ok(number.unsigned_abs())
             };
-            let visible = "kind NOT IN (2, 9, 10, 11, 12, 13, 14)";
+            let visible = format!("kind NOT IN {}", messages::HIDDEN);
             let own = format!(
                 "SELECT count(*) FROM outbox JOIN message ON row = message WHERE {visible}"
             );

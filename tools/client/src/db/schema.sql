@@ -55,7 +55,10 @@ CREATE TABLE contact (
     error_detail     TEXT    NOT NULL DEFAULT '',
     tries            INTEGER NOT NULL DEFAULT 0,
     next_try         INTEGER NOT NULL DEFAULT 0,
-    created_at       INTEGER NOT NULL
+    created_at       INTEGER NOT NULL,
+    timer            INTEGER NOT NULL DEFAULT 0, -- seconds that texts are kept; 0 for ever
+    timer_at         INTEGER NOT NULL DEFAULT 0, -- when that was said,
+    timer_by         BLOB    NOT NULL DEFAULT x'' -- and in which message
 ) STRICT;
 
 -- Nodes that took custody for a contact until they moved on.
@@ -84,6 +87,13 @@ CREATE TABLE message (
     reason      TEXT    NOT NULL DEFAULT '',
     shown       INTEGER NOT NULL DEFAULT 0,
     parcel      BLOB,                           -- as nodes know it, once sealed
+    target_by   BLOB,                           -- who wrote what it answers or changes,
+    target      BLOB,                           -- and which message that is
+    edited_at   INTEGER NOT NULL DEFAULT 0,     -- sent_at and seq of the edit that counts
+    edited_seq  INTEGER NOT NULL DEFAULT 0,
+    deleted     INTEGER NOT NULL DEFAULT 0,
+    vanish      INTEGER NOT NULL DEFAULT 0,     -- seconds that it is kept; 0 for ever
+    vanish_at   INTEGER,                        -- once that time runs
     UNIQUE (account, id)
 ) STRICT;
 CREATE INDEX message_chat ON message (chat, row);
@@ -91,6 +101,25 @@ CREATE INDEX message_unshown ON message (row) WHERE outgoing = 0 AND shown = 0;
 CREATE INDEX message_unread ON message (chat, device, seq) WHERE outgoing = 1 AND state < 6;
 CREATE INDEX message_parcel ON message (parcel) WHERE parcel IS NOT NULL;
 CREATE INDEX message_id ON message (id);
+CREATE INDEX message_target ON message (target) WHERE target IS NOT NULL;
+CREATE INDEX message_vanish ON message (vanish_at) WHERE vanish_at IS NOT NULL;
+
+-- For finding texts by any part of them. What is deleted is overwritten here as well.
+CREATE VIRTUAL TABLE message_text USING fts5 (
+    text, content = 'message', content_rowid = 'row', tokenize = 'trigram remove_diacritics 1'
+);
+INSERT INTO message_text (message_text, rank) VALUES ('secure-delete', 1);
+CREATE TRIGGER text_new AFTER INSERT ON message WHEN new.text IS NOT NULL BEGIN
+    INSERT INTO message_text (rowid, text) VALUES (new.row, new.text);
+END;
+CREATE TRIGGER text_gone AFTER DELETE ON message WHEN old.text IS NOT NULL BEGIN
+    INSERT INTO message_text (message_text, rowid, text) VALUES ('delete', old.row, old.text);
+END;
+CREATE TRIGGER text_changed AFTER UPDATE OF text ON message WHEN old.text IS NOT new.text BEGIN
+    INSERT INTO message_text (message_text, rowid, text)
+        SELECT 'delete', old.row, old.text WHERE old.text IS NOT NULL;
+    INSERT INTO message_text (rowid, text) SELECT new.row, new.text WHERE new.text IS NOT NULL;
+END;
 
 -- One row until the message's fate is settled: P5.
 CREATE TABLE outbox (
@@ -181,6 +210,27 @@ CREATE TABLE received (
     first   INTEGER NOT NULL,
     last    INTEGER NOT NULL,
     PRIMARY KEY (chat, account, device, first)
+) STRICT, WITHOUT ROWID;
+
+-- What contacts said is never to come.
+CREATE TABLE lost (
+    chat    BLOB    NOT NULL,
+    account BLOB    NOT NULL,
+    device  INTEGER NOT NULL,
+    first   INTEGER NOT NULL,
+    last    INTEGER NOT NULL,
+    PRIMARY KEY (chat, account, device, first)
+) STRICT, WITHOUT ROWID;
+
+-- Devices that are to be asked for what is missing.
+CREATE TABLE resend (
+    account    BLOB    NOT NULL,
+    device     INTEGER NOT NULL,
+    tries      INTEGER NOT NULL DEFAULT 0,
+    next_try   INTEGER NOT NULL,
+    renew      INTEGER NOT NULL DEFAULT 0,      -- 1: on a new session
+    renewed_at INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (account, device)
 ) STRICT, WITHOUT ROWID;
 
 -- Receipts owed to contacts.

@@ -5,9 +5,10 @@ use rusqlite::Transaction;
 use crate::error::StorageError;
 
 /// The version of `schema.sql`. Whoever changes that raises it, and adds a step to [`upgrade`].
-pub(super) const SCHEMA_VERSION: i64 = 2;
+pub(super) const SCHEMA_VERSION: i64 = 3;
 const SCHEMA: &str = include_str!("schema.sql");
 const FROM_1: &str = include_str!("from-1.sql");
+const FROM_2: &str = include_str!("from-2.sql");
 
 /// Brings the database to [`SCHEMA_VERSION`], in the caller's transaction. Whether it had to.
 pub(super) fn upgrade(tx: &Transaction<'_>) -> Result<bool, StorageError> {
@@ -15,8 +16,12 @@ pub(super) fn upgrade(tx: &Transaction<'_>) -> Result<bool, StorageError> {
         SCHEMA_VERSION => return Ok(false),
         0 => tx.execute_batch(SCHEMA)?,
         // For some days the second schema went under the first one's number.
-        1 if has_table(tx, "waiting")? => {}
-        1 => tx.execute_batch(FROM_1)?,
+        1 if has_table(tx, "waiting")? => tx.execute_batch(FROM_2)?,
+        1 => {
+            tx.execute_batch(FROM_1)?;
+            tx.execute_batch(FROM_2)?;
+        }
+        2 => tx.execute_batch(FROM_2)?,
         got => return Err(StorageError::Newer { got, known: SCHEMA_VERSION }),
     }
     tx.pragma_update(None, "user_version", SCHEMA_VERSION)?;
@@ -38,6 +43,10 @@ mod tests {
     use super::*;
 
     const OLD: &str = include_str!("schema-1.sql");
+    const SECOND: &str = include_str!("schema-2.sql");
+    const TEXT: &str = "
+        INSERT INTO message (id, chat, outgoing, account, device, kind, content, text, sent_at,
+            deadline, state) VALUES (x'01', x'0c', 1, x'0b', 1, 1, x'', 'written before', 1, 9, 2);";
     const ROWS: &str = "
         INSERT INTO contact (account, chat, name, phase, home, created_at)
             VALUES (x'0a', x'0c', 'bob', 3, 'postroad:node#x', 1);
@@ -47,10 +56,10 @@ mod tests {
         INSERT INTO step VALUES (1, 0, x'0b', 1, 1, x'02'), (1, 2, x'09', NULL, 2, x'03');
         INSERT INTO quote VALUES (x'09', 4, x'08', 7);";
 
-    fn made_from(path: &Path, schema: &str) {
+    fn made_from(path: &Path, schema: &str, number: i64) {
         let connection = Connection::open(path).unwrap();
         connection.execute_batch(schema).unwrap();
-        connection.pragma_update(None, "user_version", 1).unwrap();
+        connection.pragma_update(None, "user_version", number).unwrap();
     }
 
     /// Each table's columns, as far as their order does not matter, and all indices.
@@ -73,7 +82,7 @@ mod tests {
     fn an_older_database_comes_along_with_all_its_rows() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("db");
-        made_from(&path, OLD);
+        made_from(&path, OLD, 1);
         Connection::open(&path).unwrap().execute_batch(ROWS).unwrap();
         assert!(matches!(Db::open_read_only(&path), Err(StorageError::ReadOnly(_))));
         let mut db = Db::open(&path).unwrap();
@@ -97,13 +106,24 @@ mod tests {
     }
 
     #[test]
-    fn what_has_the_new_schema_under_the_old_number_only_gets_the_new_one() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("db");
-        made_from(&path, SCHEMA);
-        let mut db = Db::open(&path).unwrap();
-        assert_eq!(shape(&mut db), shape(&mut Db::in_memory()));
-        drop(db);
-        Db::open_read_only(&path).unwrap();
+    fn what_has_the_second_schema_comes_along_whatever_number_it_has() {
+        for number in [1, 2] {
+            let directory = tempfile::tempdir().unwrap();
+            let path = directory.path().join("db");
+            made_from(&path, SECOND, number);
+            let connection = Connection::open(&path).unwrap();
+            connection.execute_batch(TEXT).unwrap();
+            drop(connection);
+            let mut db = Db::open(&path).unwrap();
+            assert_eq!(shape(&mut db), shape(&mut Db::in_memory()));
+            db.read(|tx| {
+                let found = "SELECT count(*) FROM message_text WHERE message_text MATCH 'before'";
+                assert_eq!(tx.query_row(found, [], |row| row.get::<_, i64>(0))?, 1);
+                Ok(())
+            })
+            .unwrap();
+            drop(db);
+            Db::open_read_only(&path).unwrap();
+        }
     }
 }

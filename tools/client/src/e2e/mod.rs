@@ -13,6 +13,7 @@ pub(crate) mod store;
 mod tests;
 
 pub use device::OwnDevice;
+pub(crate) use open::MAX_SEQ;
 pub use open::{Incoming, Introduced, OpenError, Opened, header, may_start_session, open};
 pub use seal::{Letter, Sealed, seal};
 pub use sessions::PeerSessions;

@@ -18,7 +18,7 @@ use super::{DeviceAddress, OwnDevice, PeerSessions};
 
 /// Highest number of a message in its conversation that is believed: nobody sends as many, and
 /// every number that is compared with it stays in a database's range.
-const MAX_SEQ: u64 = 1 << 48;
+pub(crate) const MAX_SEQ: u64 = 1 << 48;
 
 /// Mail as the node pushed it.
 #[derive(Debug)]

@@ -14,8 +14,9 @@ use crate::error::{Error, Result, StorageError};
 /// starts another; more than a few are of no use.
 const MAX_SESSIONS: usize = 5;
 
-/// Up to five sessions with one device; the one with the lowest id sends, so that both sides come
-/// to use the same one.
+/// Up to five sessions with one device. The one that opened something last sends: the other side has
+/// it. A new one counts as if it had, so that a side which lost its sessions is answered on the one
+/// that it started.
 #[derive(Default)]
 pub struct PeerSessions {
     /// By rising id.
@@ -74,7 +75,8 @@ impl PeerSessions {
 
     /// Encrypts with the session that sends. `None` when there is none.
     pub(super) fn encrypt(&mut self, plaintext: &[u8]) -> Option<Result<OlmMessage>> {
-        let kept = self.kept.first_mut()?;
+        // Of equals the first, so that both sides come to use the same one.
+        let kept = self.kept.iter_mut().rev().max_by_key(|kept| kept.used)?;
         kept.changed = true;
         Some(kept.session.encrypt(plaintext).map_err(|e| Error::untrusted("an Olm session", e)))
     }
@@ -89,18 +91,24 @@ impl PeerSessions {
             OlmMessage::PreKey(prekey) => Some(prekey.session_id()),
             OlmMessage::Normal(_) => None,
         };
+        let used = self.next_use(now);
         let candidates =
             self.kept.iter_mut().filter(|kept| id.as_ref().is_none_or(|id| kept.id == *id));
         for kept in candidates {
             let mut attempt = Session::from_pickle(kept.session.pickle());
             if let Ok(plaintext) = attempt.decrypt(message) {
                 kept.session = attempt;
-                kept.used = now;
+                kept.used = used;
                 kept.changed = true;
                 return Some(Zeroizing::new(plaintext));
             }
         }
         None
+    }
+
+    /// When something is used that is used now: later than all else, whatever the clock says.
+    fn next_use(&self, now: Millis) -> Millis {
+        self.kept.iter().map(|kept| kept.used + 1).fold(now, Millis::max)
     }
 
     /// Whether this prekey message belongs to a session that is already here.
@@ -110,8 +118,8 @@ impl PeerSessions {
 
     /// Adds a session. When there are too many, the one that was of no use for longest goes.
     pub(super) fn insert(&mut self, session: Session, now: Millis) {
-        let id = session.session_id();
-        self.kept.push(Kept { id: id.clone(), session, used: now, changed: true });
+        let (id, used) = (session.session_id(), self.next_use(now));
+        self.kept.push(Kept { id: id.clone(), session, used, changed: true });
         while self.kept.len() > MAX_SESSIONS {
             let oldest = (0..self.kept.len())
                 .filter(|i| self.kept[*i].id != id)

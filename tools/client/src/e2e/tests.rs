@@ -124,7 +124,7 @@ impl Person {
             sender: Sender { account: self.account, device: 1, devices: ByteArray::new([0; 16]) },
             card: with_card.then(|| self.card()),
             kind: kind::TEXT,
-            content: codec::encode(&Text { text: text.to_owned() }).unwrap().into(),
+            content: codec::encode(&Text::plain(text)).unwrap().into(),
         };
         self.seal(to, message)
     }
@@ -324,7 +324,7 @@ fn what_the_body_says_must_be_what_the_key_was_bound_to() {
         sender: Sender { account: alice.account, device: 1, devices: ByteArray::new([0; 16]) },
         card: Some(alice.card()),
         kind: kind::TEXT,
-        content: codec::encode(&Text { text: "x".to_owned() }).unwrap().into(),
+        content: codec::encode(&Text::plain("x")).unwrap().into(),
     };
     let mut elsewhere = template(&alice, &bob);
     elsewhere.conversation = content::conversation(&alice.account, &carol.account);

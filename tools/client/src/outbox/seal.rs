@@ -18,6 +18,7 @@ use crate::e2e::{self, Letter, PeerSessions, store};
 use crate::error::{Error, Result, StorageError};
 use crate::identity::Identity;
 use crate::messages;
+use crate::resend;
 use crate::settings;
 use crate::state::State;
 use crate::steps::{self, Signer};
@@ -129,6 +130,9 @@ fn try_seal(
         return stay(tx, waiting, NO_KEYS);
     };
     let mut devices = ready_sessions(tx, vault, &contact.account, list.devices, now)?;
+    if waiting.kind == kind::RESEND && awaits_session(tx, &contact.account, &devices)? {
+        return stay(tx, waiting, NO_KEYS);
+    }
     if !seal_into_outbox(tx, own, &contact, waiting, class, &mut devices, now)? {
         return stay(tx, waiting, NO_KEYS);
     }
@@ -146,7 +150,22 @@ fn stay(tx: &Transaction<'_>, waiting: &Waiting, reason: &str) -> Result<bool> {
     Ok(false)
 }
 
-/// The sessions with each device; where there is none, one is started from a claimed prekey.
+/// Whether a device is to be asked on a new session for which no key has come yet.
+fn awaits_session(
+    tx: &Transaction<'_>,
+    account: &AccountId,
+    devices: &[(Device, PeerSessions)],
+) -> Result<bool> {
+    for (device, _) in devices {
+        if resend::is_to_renew(tx, account, device.number)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// The sessions with each device; where there is none that serves, one is started from a claimed
+/// prekey.
 fn ready_sessions(
     tx: &Transaction<'_>,
     vault: &Vault,
@@ -157,11 +176,11 @@ fn ready_sessions(
     let mut ready = Vec::with_capacity(devices.len());
     for device in devices {
         let mut sessions = store::load_sessions(tx, vault, (*account, device.number))?;
-        if sessions.is_empty()
-            && let Some(prekey) = take_prekey(tx, account, &device)?
-        {
+        let is_wanted = sessions.is_empty() || resend::is_to_renew(tx, account, device.number)?;
+        if is_wanted && let Some(prekey) = take_prekey(tx, account, &device)? {
             let own = store::load_own(tx, vault)?;
             sessions.start(&own, &device.olm_identity, &prekey, now)?;
+            resend::renewed(tx, account, device.number)?;
         }
         ready.push((device, sessions));
     }
@@ -294,7 +313,7 @@ pub(crate) fn request_limit(
         id: MessageId([0; 16]),
         contact: contact.account,
         kind: kind::TEXT,
-        content: codec::encode(&Text { text: String::new() })?,
+        content: codec::encode(&Text::default())?,
         sent_at: u64::MAX,
         deadline: 0,
         plaintext: None,

@@ -163,7 +163,7 @@ fn turn(
                 let until = retry_at(now, refused.turns, refusal.code, refusal.retry_after);
                 wait(tx, row, refused.tries, until, &why(own, contact, refusal))?;
             } else {
-                unseal(tx, row, refused.tries, now)?;
+                unseal(tx, row, refused.tries, super::NO_KEYS, now)?;
             }
             Ok(true)
         }
@@ -210,7 +210,7 @@ fn set_aside(tx: &Transaction<'_>, row: i64, reason: &str) -> Result<()> {
 }
 
 /// Seals it again for the devices that the contact has now: the same message at the same place.
-fn unseal(tx: &Transaction<'_>, row: i64, tries: u32, now: Millis) -> Result<()> {
+fn unseal(tx: &Transaction<'_>, row: i64, tries: u32, reason: &str, now: Millis) -> Result<()> {
     tx.prepare_cached(
         "UPDATE outbox SET envelope = NULL, offer = 0, tries = ?2, next_try = ?3
          WHERE message = ?1",
@@ -221,7 +221,22 @@ fn unseal(tx: &Transaction<'_>, row: i64, tries: u32, now: Millis) -> Result<()>
     tx.prepare_cached("DELETE FROM step WHERE message = ?1 AND state IN (?2, ?3)")?
         .execute(params![row, State::Accepted.number(), State::AtNode.number()])?;
     waiting::forget(tx, row)?;
-    messages::set_reason(tx, row, super::NO_KEYS)
+    messages::set_reason(tx, row, reason)
+}
+
+/// The contact's device misses it, though a node may have taken it: it is sealed anew, so that the
+/// device can open it, and goes out once more.
+pub(crate) fn send_again(tx: &Transaction<'_>, row: i64, now: Millis) -> Result<()> {
+    let turned = tx
+        .prepare_cached(
+            "UPDATE outbox SET turns = turns + 1
+             WHERE message = ?1 AND envelope IS NOT NULL AND turns < ?2",
+        )?
+        .execute(params![row, MAX_TURNS])?;
+    if turned == 0 {
+        return Ok(());
+    }
+    unseal(tx, row, 0, "the contact's device asks for it once more", now)
 }
 
 /// Learns from a refusal where the account is homed. `None` when it does not say, or lies.

@@ -33,7 +33,7 @@ fn every_step_is_kept_with_evidence_that_holds() {
     // The custody receipt comes again, late: the state does not go back.
     alice.receipt(&receipt);
     let seen = bob.inbox();
-    bob.db.write(|tx| messages::mark_shown(tx, &[seen[0].row])).unwrap();
+    bob.db.write(|tx| messages::mark_shown(tx, &[seen[0].row], NOW)).unwrap();
     let answer = bob.offers(NOW).pop().unwrap();
     alice.gets(&answer.envelope);
     let expected = [

@@ -191,7 +191,7 @@ fn good(request: u64) -> Frame {
     Done { request, code: None, result: None, retry_after: 0, detail: String::new() }.into()
 }
 
-pub(super) fn done(request: u64, result: &impl serde::Serialize) -> Frame {
+pub(super) fn done(request: u64, result: &impl Serialize) -> Frame {
     let result = Some(codec::encode(result).unwrap().into());
     Done { request, code: None, result, retry_after: 0, detail: String::new() }.into()
 }

@@ -1,6 +1,8 @@
 //! Stories of two profiles, with the test in the part of their home.
 
+mod changes;
 mod delivery;
+mod gaps;
 mod handles;
 mod home;
 mod hostile;
@@ -22,6 +24,7 @@ use postroad_proto::signed::Signed;
 use postroad_proto::token::{DeliveryToken, redeemed_label};
 use postroad_proto::{SigningKey, merkle};
 use rusqlite::Transaction;
+use serde::Serialize;
 use serde_bytes::ByteArray;
 
 use crate::clock;
@@ -34,6 +37,7 @@ use crate::messages::{self, Message, Query};
 use crate::outbox::{self, Offer, Refusal};
 use crate::receipts;
 use crate::receive;
+use crate::resend;
 use crate::state::State;
 use crate::steps::{self, CheckedStep};
 use crate::sync::keep_prekeys;
@@ -118,9 +122,32 @@ impl Person {
             let own = Identity::load(tx, vault)?;
             let contact = contacts::resolve(tx, &own, to)?;
             outbox::check_text(tx, &own, &contact, text)?;
-            let content = codec::encode(&Text { text: text.to_owned() })?;
+            let content = codec::encode(&Text::plain(text))?;
             outbox::queue(tx, vault, &own, &contact, kind::TEXT, &content, NOW)
         })
+    }
+
+    /// Stores something else than a text.
+    fn sends(&mut self, to: &str, number: u64, content: &impl Serialize) -> (i64, MessageId) {
+        self.sends_at(to, number, content, NOW)
+    }
+
+    fn sends_at(
+        &mut self,
+        to: &str,
+        number: u64,
+        content: &impl Serialize,
+        at: u64,
+    ) -> (i64, MessageId) {
+        let vault = &self.vault;
+        self.db
+            .write(|tx| {
+                let own = Identity::load(tx, vault)?;
+                let contact = contacts::resolve(tx, &own, to)?;
+                let content = codec::encode(content)?;
+                outbox::queue(tx, vault, &own, &contact, number, &content, at)
+            })
+            .unwrap()
     }
 
     /// Seals what waits and takes what is to be offered.
@@ -131,6 +158,7 @@ impl Person {
                 let own = Identity::load(tx, vault)?;
                 outbox::expire(tx, &own, now)?;
                 receipts::queue_due(tx, vault, &own, now)?;
+                resend::queue_due(tx, vault, &own, now)?;
                 outbox::seal_waiting(tx, vault, &own, now)?;
                 // As if the home took each at once: else one of each conversation is offered.
                 let mut all = Vec::new();

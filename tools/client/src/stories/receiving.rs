@@ -257,7 +257,7 @@ fn receipts_that_were_lost_are_given_again_without_any_further_message() {
     let envelope = only(alice.offers(NOW)).envelope;
     bob.gets(&envelope);
     let seen = bob.inbox();
-    bob.db.write(|tx| messages::mark_shown(tx, &[seen[0].row])).unwrap();
+    bob.db.write(|tx| messages::mark_shown(tx, &[seen[0].row], NOW)).unwrap();
     let home = alice.own().home.node;
     // Alice's node has each, and loses it again.
     let arrives = |bob: &mut Person| {

@@ -29,6 +29,7 @@ use crate::e2e::store;
 use crate::error::{ConnectionError, Error, Result};
 use crate::events::{self, Event};
 use crate::identity::Identity;
+use crate::resend;
 use crate::vault::Vault;
 
 /// Fallback keys are replaced every week and the one before is kept: a fetched prekey that was not
@@ -369,7 +370,9 @@ fn without_keys(
         let has_prekey = tx
             .prepare_cached("SELECT 1 FROM prekey WHERE account = ?1 AND device = ?2 AND at > ?3")?
             .exists(params![contact.account.0, device.number, int(oldest)])?;
-        if !has_prekey && store::load_sessions(tx, vault, address)?.is_empty() {
+        let is_wanted = store::load_sessions(tx, vault, address)?.is_empty()
+            || resend::is_to_renew(tx, &contact.account, device.number)?;
+        if !has_prekey && is_wanted {
             missing.push(device.number);
         }
     }

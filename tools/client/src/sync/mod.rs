@@ -24,6 +24,7 @@ pub(crate) use keys::keep as keep_prekeys;
 pub(crate) use online::Online;
 use online::{As, Awaited};
 
+use crate::amend;
 use crate::client::Client;
 use crate::clock;
 use crate::db::int;
@@ -33,6 +34,7 @@ use crate::outbox;
 use crate::quotes;
 use crate::receipts;
 use crate::receive;
+use crate::resend;
 use crate::settings;
 use crate::waiting;
 
@@ -281,7 +283,9 @@ impl Client {
             let own = Identity::load(tx, vault)?;
             receive::forget_seen(tx, now)?;
             outbox::expire(tx, &own, now)?;
+            amend::vanish(tx, now)?;
             receipts::queue_due(tx, vault, &own, now)?;
+            resend::queue_due(tx, vault, &own, now)?;
             outbox::seal_waiting(tx, vault, &own, now)
         })
     }

@@ -1,6 +1,7 @@
 //! The commands, one file for each kind.
 
 mod account;
+mod change;
 mod contact;
 mod mail;
 mod requests;
@@ -11,9 +12,20 @@ mod why;
 pub(crate) use send::run as send;
 
 use postroad_cli::{CliError, Printer};
+use postroad_client::Error;
+use postroad_proto::ids::{IdError, MessageId};
 
 use crate::args::{Command, Contact, Pouch};
+use crate::error::explain;
 use crate::profile;
+
+/// A message's id as it was typed.
+fn message_id(text: &str) -> Result<MessageId, CliError> {
+    text.parse().map_err(|error: IdError| {
+        let found = explain(Error::NotFound { what: "message", name: text.to_owned() });
+        CliError { message: format!("{}: {error}", found.message), ..found }
+    })
+}
 
 /// Whether a command is of use where nothing can be written.
 fn reads(command: &Command) -> bool {
@@ -39,6 +51,11 @@ pub(crate) async fn run(pouch: &Pouch, printer: &Printer) -> Result<(), CliError
         Command::Settings(args) => account::settings(client, args, printer).await,
         Command::Chats => mail::chats(client, printer).await,
         Command::Inbox(args) => mail::inbox(client, args, printer).await,
+        Command::Forward(args) => change::forward(client, args, printer).await,
+        Command::Edit(args) => change::edit(client, args, printer).await,
+        Command::Delete(args) => change::delete(client, args, printer).await,
+        Command::React(args) => change::react(client, args, printer).await,
+        Command::Timer(args) => change::timer(client, args, printer).await,
         Command::Read(args) => mail::read(client, args, printer).await,
         Command::Contact(verb) => contact::run(client, &pouch.profile, verb, printer).await,
         Command::Requests(args) => requests::run(client, args.verb.as_ref(), printer).await,

@@ -8,7 +8,7 @@ use postroad_client::{Client, Error, MAX_TEXT, Sent, State};
 use serde::Serialize;
 
 use super::contact::{add_handle, offline_lookup};
-use crate::args::{ProfileArgs, Send, WaitFor};
+use crate::args::{ProfileArgs, Send, Wait, WaitFor};
 use crate::error::explain;
 use crate::profile::{names, open, sync, sync_within};
 
@@ -39,7 +39,10 @@ pub(crate) async fn run(
     };
     let stored = async {
         let mut client = open(profile, false, printer).await?;
-        let sent = store(&mut client, &args.to, &text, profile, printer).await?;
+        let sent = match &args.reply {
+            Some(message) => reply(&mut client, &args.to, message, &text)?,
+            None => store(&mut client, &args.to, &text, profile, printer).await?,
+        };
         Ok::<_, CliError>((client, sent))
     };
     let (mut client, sent) = tokio::select! {
@@ -47,14 +50,13 @@ pub(crate) async fn run(
         stored = stored => stored?,
         () = &mut interrupt => return Err(nothing_stored()),
     };
-    let wanted = args.wait.map_or(State::Accepted, State::from);
     let went = tokio::select! {
         biased;
-        state = go(&mut client, args, &sent, wanted, printer) => Some(state?),
+        state = go(&mut client, &args.wait, &sent, printer) => Some(state?),
         () = &mut interrupt => None,
     };
     match went {
-        Some(state) => report(&mut client, &sent, state, wanted, args.wait.is_some(), printer),
+        Some(state) => report(&mut client, &sent, state, args.wait.wait, printer),
         None => {
             let state = client.state_of(sent.row).map_err(explain)?.unwrap_or(sent.state);
             show(&mut client, &sent, state, printer)?;
@@ -67,12 +69,22 @@ fn nothing_stored() -> CliError {
     CliError { hint: "nothing was stored or sent".to_owned(), ..crate::interrupted() }
 }
 
+/// Sends what was stored, waits as long as was asked for, and prints how far it got.
+pub(super) async fn follow(
+    client: &mut Client,
+    sent: &Sent,
+    wait: &Wait,
+    printer: &Printer,
+) -> Result<(), CliError> {
+    let state = go(client, wait, sent, printer).await?;
+    report(client, sent, state, wait.wait, printer)
+}
+
 /// Sends it, and waits as long as was asked for. How far it got.
 async fn go(
     client: &mut Client,
-    args: &Send,
+    args: &Wait,
     sent: &Sent,
-    wanted: State,
     printer: &Printer,
 ) -> Result<State, CliError> {
     let begun = Instant::now();
@@ -81,9 +93,9 @@ async fn go(
     client.unlock().map_err(explain)?;
     // The sync has waited for the node's answer. What is still queued then waits for a connection,
     // keys or an acceptance: only who asks for it waits along.
-    let state = if args.wait.is_some() {
+    let state = if let Some(wanted) = args.wait {
         let left = within.saturating_sub(begun.elapsed());
-        client.wait_for(sent.row, wanted, left).await
+        client.wait_for(sent.row, wanted.into(), left).await
     } else {
         client.state_of(sent.row).map(|state| state.unwrap_or(sent.state))
     };
@@ -128,6 +140,18 @@ async fn store(
     client.send_text(&found.account.to_string(), text).map_err(explain)
 }
 
+/// Stores an answer to a message, which must be of the conversation that was named.
+fn reply(client: &mut Client, to: &str, message: &str, text: &str) -> Result<Sent, CliError> {
+    let id = super::message_id(message)?;
+    let contact = client.contact(to).map_err(explain)?;
+    let with = client.why(&id).map_err(explain)?.message.contact;
+    if with != contact.account {
+        let message = format!("that message is of another conversation than {to:?}");
+        return Err(CliError::usage(message, "pouch -o wide read CHAT shows ids"));
+    }
+    client.reply(&id, text).map_err(explain)
+}
+
 fn slow_lookup(to: &str) -> CliError {
     let message = format!("{to:?} was not found in time; nothing was stored or sent");
     let hint = format!("pouch contact add {to} waits longer");
@@ -153,7 +177,7 @@ async fn text(args: &Send) -> Result<String, CliError> {
     checked(text)
 }
 
-fn checked(text: String) -> Result<String, CliError> {
+pub(super) fn checked(text: String) -> Result<String, CliError> {
     if text.trim().is_empty() { Err(no_text()) } else { Ok(text) }
 }
 
@@ -188,13 +212,12 @@ fn report(
     client: &mut Client,
     sent: &Sent,
     state: State,
-    wanted: State,
-    explicit: bool,
+    wanted: Option<WaitFor>,
     printer: &Printer,
 ) -> Result<(), CliError> {
     let reason = show(client, sent, state, printer)?;
     let next = format!("pouch why {}", sent.id);
-    if explicit && !state.reached(wanted) {
+    if let Some(wanted) = wanted.map(State::from).filter(|wanted| !state.reached(*wanted)) {
         let message = format!("the message is {state}, not {wanted}");
         return Err(CliError::new(Exit::TimedOut, "timed_out", message, next));
     }

@@ -19,12 +19,30 @@ const ROUND: Duration = Duration::from_secs(5);
 #[serde(tag = "event", rename_all = "kebab-case")]
 enum Line {
     Message(MessageRow),
-    State { id: String, chat: String, state: String },
-    Request { account: String },
-    Contact { account: String },
-    Problem { code: String, message: String },
-    Online { at: String },
-    Offline { reason: String, at: String },
+    /// The message as it is now, after an edit, a deletion or a reaction.
+    Changed(MessageRow),
+    State {
+        id: String,
+        chat: String,
+        state: String,
+    },
+    Request {
+        account: String,
+    },
+    Contact {
+        account: String,
+    },
+    Problem {
+        code: String,
+        message: String,
+    },
+    Online {
+        at: String,
+    },
+    Offline {
+        reason: String,
+        at: String,
+    },
 }
 
 pub(crate) async fn run(
@@ -80,6 +98,12 @@ impl Watch<'_> {
                         self.line(&Line::State { id, chat, state: state.to_string() })?;
                     }
                 }
+                Event::Changed { row } => {
+                    // One that vanished is no more.
+                    if let Some(message) = self.client.message_at(row).map_err(explain)? {
+                        self.line(&Line::Changed(MessageRow::from(&message)))?;
+                    }
+                }
                 Event::Request { account } => {
                     self.line(&Line::Request { account: account.to_string() })?;
                 }
@@ -128,6 +152,7 @@ impl Watch<'_> {
         }
         let text = match line {
             Line::Message(row) => row.human(false),
+            Line::Changed(row) => format!("changed:\n{}", row.human(false)),
             Line::State { id, chat, state } => format!("{state}: {id} to {}\n", safe(chat)),
             Line::Request { account } => format!("{account} asks to write: pouch requests\n"),
             Line::Contact { account } => format!("contact {account}\n"),

@@ -1,8 +1,7 @@
 //! `why`: each step of a message's way, its signer and time, and what it waits for.
 
 use postroad_cli::{CliError, Format, Printer, safe};
-use postroad_client::{Client, Error};
-use postroad_proto::ids::MessageId;
+use postroad_client::Client;
 use serde::Serialize;
 
 use crate::args::Why;
@@ -27,11 +26,7 @@ pub(crate) async fn run(
     args: &Why,
     printer: &Printer,
 ) -> Result<(), CliError> {
-    let id: MessageId = args.message.parse().map_err(|error: postroad_proto::ids::IdError| {
-        let name = args.message.clone();
-        let found = explain(Error::NotFound { what: "message", name });
-        CliError { message: format!("{}: {error}", found.message), ..found }
-    })?;
+    let id = super::message_id(&args.message)?;
     sync(client, printer).await?;
     let why = client.why(&id).map_err(explain)?;
     let row = WhyRow {
