@@ -1,15 +1,18 @@
 //! A home that means no good, for tests alone: what it tells its users passes through here first.
 //!
 //! The file that `POSTROAD_HOSTILE` names says how, one word and one number from 0 to 100 a line, in
-//! percent of what is pushed; it is read again whenever it has changed. The same seed and the same mail
-//! meet the same fate.
+//! percent of what is pushed; it is read again whenever it has changed. What was done is appended to a
+//! file of the same name that ends in `.done`, a word a line.
 
-use std::collections::VecDeque;
-use std::path::PathBuf;
+use std::collections::{HashMap, VecDeque};
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::SystemTime;
 
 use bytes::BytesMut;
+use postroad_core::SessionId;
 use postroad_proto::frame::{Frame, Push};
 use postroad_proto::ids::Hash;
 
@@ -38,13 +41,18 @@ struct Memory {
     rules: Rules,
     changed: Option<SystemTime>,
     past: VecDeque<Push>,
+    /// What was dropped in a session, and so may be brought beside the rest: a home that pushes more
+    /// than it has credit for is found out at once.
+    spare: HashMap<SessionId, usize>,
     count: u64,
+    /// What was done and is not written down yet.
+    done: String,
 }
 
 static MEMORY: Mutex<Option<Memory>> = Mutex::new(None);
 
-/// The frames that a client is told in place of these.
-pub(crate) fn tamper(frames: &[u8]) -> Vec<u8> {
+/// The frames that a session's client is told in place of these.
+pub(crate) fn tamper(session: SessionId, frames: &[u8]) -> Vec<u8> {
     let Some(path) = std::env::var_os("POSTROAD_HOSTILE").map(PathBuf::from) else {
         return frames.to_vec();
     };
@@ -55,11 +63,12 @@ pub(crate) fn tamper(frames: &[u8]) -> Vec<u8> {
     let (mut told, mut held) = (Vec::new(), Vec::new());
     while let Ok(Some(frame)) = Frame::take_from(&mut honest) {
         match frame {
-            Frame::Push(push) => memory.push(push, &mut told, &mut held),
+            Frame::Push(push) => memory.push(session, *push, &mut told, &mut held),
             other => told.push(other),
         }
     }
     told.extend(held);
+    memory.write_down(&path);
     let mut bytes = Vec::with_capacity(frames.len());
     for frame in told {
         if frame.encode_into(&mut bytes).is_err() {
@@ -70,7 +79,17 @@ pub(crate) fn tamper(frames: &[u8]) -> Vec<u8> {
 }
 
 impl Memory {
-    fn read(&mut self, path: &PathBuf) {
+    fn write_down(&mut self, rules: &Path) {
+        if self.done.is_empty() {
+            return;
+        }
+        let file = OpenOptions::new().create(true).append(true).open(rules.with_extension("done"));
+        // A test that misses it fails.
+        let _ = file.and_then(|mut file| file.write_all(self.done.as_bytes()));
+        self.done.clear();
+    }
+
+    fn read(&mut self, path: &Path) {
         let changed = std::fs::metadata(path).and_then(|file| file.modified()).ok();
         if changed == self.changed && changed.is_some() {
             return;
@@ -91,7 +110,13 @@ impl Memory {
         };
     }
 
-    fn push(&mut self, push: Push, told: &mut Vec<Frame>, held: &mut Vec<Frame>) {
+    fn push(
+        &mut self,
+        session: SessionId,
+        push: Push,
+        told: &mut Vec<Frame>,
+        held: &mut Vec<Frame>,
+    ) {
         let rules = self.rules;
         self.count += 1;
         let chance = |what: u64, percent: u64| {
@@ -100,23 +125,52 @@ impl Memory {
         };
         // By what it is alone, so that asking again does not help.
         if dice(&rules.seed.to_be_bytes(), &push.body_hash.0) < rules.drop {
+            self.done.push_str("drop\n");
+            match self.past.back() {
+                // In its place one that the client has: it is acked, and so gone for good.
+                Some(past) if chance(5, 50) => {
+                    told.push(Push { seq: push.seq, ..past.clone() }.into());
+                }
+                _ => *self.spare.entry(session).or_default() += 1,
+            }
             return;
         }
-        if chance(1, rules.forge) {
-            told.push(Frame::Push(forged(&push, self.count)));
+        let (forge, duplicate) = (chance(1, rules.forge), chance(2, rules.duplicate));
+        let (reorder, replay) = (chance(3, rules.reorder), chance(4, rules.replay));
+        let to = if reorder {
+            self.done.push_str("reorder\n");
+            &mut *held
+        } else {
+            &mut *told
+        };
+        if self.may_add(session, "forge", forge) {
+            to.push(forged(&push, self.count).into());
         }
-        let copies = if chance(2, rules.duplicate) { 2 } else { 1 };
-        let to = if chance(3, rules.reorder) { &mut *held } else { &mut *told };
-        to.extend(std::iter::repeat_n(Frame::Push(push.clone()), copies));
-        if chance(4, rules.replay)
-            && let Some(past) = self.past.front()
+        to.push(push.clone().into());
+        if self.may_add(session, "duplicate", duplicate) {
+            to.push(push.clone().into());
+        }
+        if let Some(past) = self.past.front().cloned()
+            && self.may_add(session, "replay", replay)
         {
-            held.push(Frame::Push(Push { seq: push.seq, ..past.clone() }));
+            held.push(Push { seq: push.seq, ..past }.into());
         }
         self.past.push_back(push);
         if self.past.len() > REMEMBERED {
             self.past.pop_front();
         }
+    }
+
+    /// Whether something is to be brought that the node did not push, and can be.
+    fn may_add(&mut self, session: SessionId, what: &str, is_wanted: bool) -> bool {
+        let spare = self.spare.entry(session).or_default();
+        if !is_wanted || *spare == 0 {
+            return false;
+        }
+        *spare -= 1;
+        self.done.push_str(what);
+        self.done.push('\n');
+        true
     }
 }
 

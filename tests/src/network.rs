@@ -1,12 +1,13 @@
 //! Several nodes that know each other.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
 use crate::cut::Cut;
 use crate::node::Node;
 use crate::person::Person;
+use crate::programs::program;
 use crate::wait_for;
 
 /// The network that its nodes belong to.
@@ -61,6 +62,18 @@ impl Network {
     /// When it does not get ready.
     pub fn add(&mut self, config: &str) {
         let mut node = self.prepare(config);
+        node.restart();
+        self.welcome(node);
+    }
+
+    /// Starts one more node, which deceives its users as the file at `rules` says.
+    ///
+    /// # Panics
+    /// When it does not get ready.
+    pub fn add_hostile(&mut self, config: &str, rules: &Path) {
+        let mut node = self.prepare(config);
+        node.set_program(program("posthoused-faults"));
+        node.set_variable("POSTROAD_HOSTILE", &rules.display().to_string());
         node.restart();
         self.welcome(node);
     }

@@ -146,7 +146,7 @@ impl Session {
 
     async fn write(&mut self, frames: &[u8]) -> Result<(), SessionError> {
         #[cfg(feature = "hostile")]
-        let frames = &crate::hostile::tamper(frames);
+        let frames = &crate::hostile::tamper(self.id, frames);
         let mut wire = Vec::with_capacity(frames.len() + 64);
         self.channel.seal(frames, &mut wire)?;
         tokio::time::timeout(WRITE_TIMEOUT, self.stream.write_all(&wire))

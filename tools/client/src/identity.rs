@@ -288,7 +288,13 @@ impl Identity {
         let mut record = self.record.open(&self.network).unwrap();
         (record.seq, record.previous) = (seq, Some(self.record.hash()));
         change(&mut record);
-        Signed::new(&record, &SigningKey::from_bytes(&self.secrets.seed), &self.network).unwrap()
+        Signed::new(&record, &self.account_key(), &self.network).unwrap()
+    }
+
+    /// The account's own key.
+    #[cfg(test)]
+    pub(crate) fn account_key(&self) -> SigningKey {
+        SigningKey::from_bytes(&self.secrets.seed)
     }
 
     /// Addresses of the home as the node itself names them, before those of the link.

@@ -168,7 +168,7 @@ fn keep(
         return Ok(());
     }
     take_place(tx, mail, &contact, now)?;
-    resend::note_gap(tx, &contact, mail.sender, now)?;
+    resend::note_gap(tx, &contact, (mail.sender, message.seq), now)?;
     match message.kind {
         kind::RECEIPT => {
             let content: Result<ReceiptContent, _> = codec::decode(&message.content, MAX_BODY);

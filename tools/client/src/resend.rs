@@ -31,11 +31,12 @@ const RENEWAL: Millis = 600_000;
 const MAX_RANGES: usize = 64;
 const MAX_ANSWERED: usize = 4096;
 
-/// Something came from a device: notes whether there is a gap.
+/// The message with number `seq` came from a device: notes whether there is a gap. One that
+/// begins to close is asked for again soon.
 pub(crate) fn note_gap(
     tx: &Transaction<'_>,
     contact: &Contact,
-    sender: DeviceAddress,
+    (sender, seq): (DeviceAddress, u64),
     now: Millis,
 ) -> Result<()> {
     if conversations::missing(tx, &contact.chat, sender, 1)?.is_empty() {
@@ -43,9 +44,15 @@ pub(crate) fn note_gap(
     }
     tx.prepare_cached(
         "INSERT INTO resend (account, device, next_try) VALUES (?1, ?2, ?3)
-         ON CONFLICT DO UPDATE SET tries = 0, next_try = ?3 WHERE next_try = 0",
+         ON CONFLICT DO UPDATE SET tries = 0, next_try = ?3
+         WHERE next_try = 0 OR (?4 AND next_try > ?3)",
     )?
-    .execute(params![sender.0.0, sender.1, int(now + PATIENCE)])?;
+    .execute(params![
+        sender.0.0,
+        sender.1,
+        int(now + PATIENCE),
+        seq + 1 < conversations::next_of(tx, &contact.chat, sender)?
+    ])?;
     Ok(())
 }
 

@@ -10,6 +10,7 @@ mod lost;
 mod moving;
 mod receiving;
 mod roads;
+mod search;
 
 use postroad_proto::codec;
 use postroad_proto::content::{Text, kind};
