@@ -50,6 +50,9 @@ fn each_big_library_is_named_in_its_one_room() {
     let outside_net = |name: &String| !name.starts_with("node/src/net/");
     let names = sources_with("libp2p::");
     assert!(!names.is_empty() && !names.iter().any(outside_net), "{names:?}");
+    let outside_screen = |name: &String| !name.starts_with("tools/pouch/src/screen/");
+    let names = sources_with("ratatui::");
+    assert!(!names.is_empty() && !names.iter().any(outside_screen), "{names:?}");
     let pure = |name: &String| name.starts_with("proto/") || name.starts_with("node/core/");
     for library in ["tokio::", "libp2p::", "sled::", "std::net::", "SystemTime", "Instant::now"] {
         let names = sources_with(library);

@@ -30,5 +30,6 @@ pub use safe::{safe, safe_lines};
 pub use size::{human_bytes, parse_size};
 pub use table::{Column, Row, fields};
 pub use time::{
-    ago, human_duration, now_ms, parse_duration, parse_rfc3339_ms, rfc3339_ms, rfc3339_secs,
+    ago, human_duration, local_day_and_time, now_ms, parse_duration, parse_rfc3339_ms, rfc3339_ms,
+    rfc3339_secs,
 };

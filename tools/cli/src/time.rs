@@ -2,7 +2,8 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, Zoned};
 
 /// RFC 3339 UTC with milliseconds. Times beyond the year 9999 are shown as its end.
 #[must_use]
@@ -22,6 +23,19 @@ pub fn rfc3339_secs(unix_secs: u64) -> String {
 #[must_use]
 pub fn parse_rfc3339_ms(text: &str) -> Option<u64> {
     text.parse::<Timestamp>().ok().and_then(|time| u64::try_from(time.as_millisecond()).ok())
+}
+
+/// The day and the time of day where the user is, such as `Wed 25 Nov 2026` and `12:31`.
+#[must_use]
+pub fn local_day_and_time(unix_ms: u64) -> (String, String) {
+    day_and_time(unix_ms, TimeZone::system())
+}
+
+fn day_and_time(unix_ms: u64, zone: TimeZone) -> (String, String) {
+    let ms = i64::try_from(unix_ms).unwrap_or(i64::MAX);
+    let timestamp = Timestamp::from_millisecond(ms).unwrap_or(Timestamp::MAX);
+    let zoned: Zoned = timestamp.to_zoned(zone);
+    (zoned.strftime("%a %-d %b %Y").to_string(), zoned.strftime("%H:%M").to_string())
 }
 
 /// Now, in unix milliseconds; 0 on a clock before 1970.
@@ -97,6 +111,19 @@ mod tests {
         assert_eq!(parse_rfc3339_ms("yesterday"), None);
         assert!(rfc3339_ms(u64::MAX).starts_with("9999-12-"));
         assert!(rfc3339_secs(u64::MAX).starts_with("9999-12-"));
+    }
+
+    #[test]
+    fn days_are_those_of_where_the_user_is() {
+        let day_and_time = |hours| {
+            let (day, time) =
+                day_and_time(1_700_000_000_123, TimeZone::fixed(jiff::tz::offset(hours)));
+            format!("{day} {time}")
+        };
+        assert_eq!(day_and_time(0), "Tue 14 Nov 2023 22:13");
+        assert_eq!(day_and_time(2), "Wed 15 Nov 2023 00:13");
+        let (day, _) = super::day_and_time(u64::MAX, TimeZone::UTC);
+        assert!(day.ends_with("9999"), "{day}");
     }
 
     #[test]

@@ -9,6 +9,7 @@ use postroad_cli::{CompletionsArgs, GlobalArgs, ManArgs, Program, parse_duration
 /// The Postroad messenger.
 ///
 /// Every command first takes what came in and sends what waits, and works offline with what it has.
+/// Without a command, on a terminal, it opens the full screen.
 #[derive(Debug, Parser)]
 #[command(name = "pouch", version, arg_required_else_help = true)]
 pub(crate) struct Pouch {
@@ -18,6 +19,16 @@ pub(crate) struct Pouch {
     pub(crate) profile: ProfileArgs,
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+/// The command line without a command: on a terminal it opens the full screen.
+#[derive(Debug, Parser)]
+#[command(name = "pouch", version)]
+pub(crate) struct Bare {
+    #[command(flatten)]
+    pub(crate) global: GlobalArgs,
+    #[command(flatten)]
+    pub(crate) profile: ProfileArgs,
 }
 
 /// Which account is meant.
@@ -330,6 +341,12 @@ pub(crate) enum Switch {
     On,
     /// No
     Off,
+}
+
+impl Program for Bare {
+    fn global(&self) -> &GlobalArgs {
+        &self.global
+    }
 }
 
 impl Program for Pouch {

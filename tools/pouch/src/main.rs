@@ -6,6 +6,7 @@ mod args;
 mod cmd;
 mod error;
 mod profile;
+mod screen;
 mod view;
 
 use std::process::ExitCode;
@@ -13,9 +14,12 @@ use std::process::ExitCode;
 use clap::CommandFactory;
 use postroad_cli::{CliError, Exit, Printer, Program};
 
-use args::{Command, Pouch};
+use args::{Bare, Command, Pouch};
 
 fn main() -> ExitCode {
+    if screen::is_wanted() {
+        return postroad_cli::run(|bare: Bare| screen::run(&bare));
+    }
     postroad_cli::run(start)
 }
 

@@ -47,7 +47,8 @@ pub(crate) async fn open_any(args: &ProfileArgs, printer: &Printer) -> Result<Cl
     Ok(client)
 }
 
-fn directory(args: &ProfileArgs) -> Result<PathBuf, CliError> {
+/// Where the profile lies.
+pub(crate) fn directory(args: &ProfileArgs) -> Result<PathBuf, CliError> {
     let name = &args.profile;
     let allowed = |c: char| c.is_alphanumeric() || "._-".contains(c);
     if name.is_empty() || name.starts_with('.') || !name.chars().all(allowed) {

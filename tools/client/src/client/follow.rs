@@ -223,6 +223,12 @@ impl Client {
         Ok(true)
     }
 
+    /// How long it is until [`Self::step`] tries to connect again, if it waits for that.
+    pub fn retries_in(&self) -> Option<Duration> {
+        let at = self.follow.retry_at.filter(|_| self.online.is_none())?;
+        Some(at.saturating_duration_since(Instant::now()))
+    }
+
     /// Why there is no connection, as [`Self::step`] or [`Self::sync`] found.
     ///
     /// # Errors

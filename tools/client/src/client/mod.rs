@@ -1,6 +1,7 @@
 //! The client: a profile and, while there is one, its connection.
 
 mod compose;
+mod drafts;
 mod follow;
 mod handles;
 mod invites;

@@ -65,7 +65,8 @@ pub(crate) async fn join(
     Ok(())
 }
 
-fn refused_join(link: &JoinLink, error: Error) -> CliError {
+/// Why an account was not made.
+pub(crate) fn refused_join(link: &JoinLink, error: Error) -> CliError {
     match &error {
         Error::Refused { code: ErrorCode::InviteUnknown, .. } if link.code.is_none() => {
             CliError::new(
@@ -80,7 +81,7 @@ fn refused_join(link: &JoinLink, error: Error) -> CliError {
 }
 
 /// A node's invitation, or the link of a node that is open to all.
-fn join_link(text: &str) -> Result<JoinLink, CliError> {
+pub(crate) fn join_link(text: &str) -> Result<JoinLink, CliError> {
     if text.parse::<ContactLink>().is_ok() {
         return Err(CliError::usage(
             "this is a contact link: it adds a person to an account",

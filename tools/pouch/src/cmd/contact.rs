@@ -137,7 +137,8 @@ async fn redeem(
     }
 }
 
-pub(super) fn offline_lookup(handle: &str) -> CliError {
+/// A handle cannot be looked up now.
+pub(crate) fn offline_lookup(handle: &str) -> CliError {
     CliError::new(
         Exit::Unreachable,
         "unreachable",

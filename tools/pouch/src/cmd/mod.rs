@@ -9,6 +9,8 @@ mod send;
 mod watch;
 mod why;
 
+pub(crate) use account::{join_link, refused_join};
+pub(crate) use contact::offline_lookup;
 pub(crate) use send::run as send;
 
 use postroad_cli::{CliError, Printer};

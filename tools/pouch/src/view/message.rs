@@ -156,7 +156,8 @@ impl MessageRow {
         text
     }
 
-    fn body(&self) -> String {
+    /// Its text, or what stands for one, harmless.
+    pub(crate) fn body(&self) -> String {
         match &self.text {
             Some(text) => safe_lines(text).into_owned(),
             None if self.deleted => "[deleted]".to_owned(),
