@@ -3,17 +3,16 @@
 use std::io::Write;
 use std::path::PathBuf;
 
-/// The path of a program of the workspace.
+/// The path of a program of the workspace; of an example as `examples/NAME`.
 ///
 /// # Panics
 /// When it was not built: `tests/run` builds them first.
 pub fn program(name: &str) -> PathBuf {
     let test = std::env::current_exe().expect("a test has a path");
-    let folder = test
-        .ancestors()
-        .skip(1)
-        .find(|folder| folder.join(name).is_file())
-        .unwrap_or_else(|| panic!("{name} is not built; run: cargo build --workspace --bins"));
+    let folder =
+        test.ancestors().skip(1).find(|folder| folder.join(name).is_file()).unwrap_or_else(|| {
+            panic!("{name} is not built; run: cargo build --workspace --bins --examples")
+        });
     folder.join(name)
 }
 

@@ -9,6 +9,7 @@
 mod args;
 mod error;
 mod generate;
+mod markup;
 mod paths;
 mod print;
 mod program;
@@ -22,6 +23,7 @@ mod width;
 pub use args::{Format, GlobalArgs};
 pub use error::{CliError, Exit};
 pub use generate::{CompletionsArgs, ManArgs};
+pub use markup::{markup, markup_lines};
 pub use paths::{data_home, data_root};
 pub use print::{Colour, Printer, json_line};
 pub use program::{Program, run};

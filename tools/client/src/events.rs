@@ -119,6 +119,15 @@ pub(crate) fn newest(tx: &Transaction<'_>) -> Result<i64> {
 
 /// Events after the one with number `after`, with their numbers; at most 1,000.
 pub(crate) fn since(tx: &Transaction<'_>, after: i64) -> Result<Vec<(i64, Event)>> {
+    at_most(tx, after, usize::MAX)
+}
+
+/// The first of these.
+pub(crate) fn next(tx: &Transaction<'_>, after: i64) -> Result<Option<(i64, Event)>> {
+    Ok(at_most(tx, after, 1)?.pop())
+}
+
+fn at_most(tx: &Transaction<'_>, after: i64, count: usize) -> Result<Vec<(i64, Event)>> {
     let mut query =
         tx.prepare_cached("SELECT id, kind, body FROM event WHERE id > ?1 ORDER BY id LIMIT 1000")?;
     let rows = query.query_map([after], |row| {
@@ -129,6 +138,9 @@ pub(crate) fn since(tx: &Transaction<'_>, after: i64) -> Result<Vec<(i64, Event)
         let (id, kind, body) = row?;
         if let Some(event) = read(kind, codec::decode(&body, 64 * 1024)?) {
             events.push((id, event));
+        }
+        if events.len() == count {
+            break;
         }
     }
     Ok(events)
@@ -145,4 +157,30 @@ fn read(kind: i64, stored: Stored) -> Option<Event> {
         6 => Event::Changed { row: stored.row },
         _ => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+
+    #[test]
+    fn events_come_one_by_one_and_what_a_newer_version_wrote_is_passed_over() {
+        let (mut db, _) = testing::database();
+        db.write(|tx| {
+            let before = newest(tx)?;
+            record(tx, 1, &Event::Message { row: 1 })?;
+            tx.execute("UPDATE event SET kind = 99", [])?;
+            record(tx, 1, &Event::Changed { row: 2 })?;
+            record(tx, 1, &Event::Message { row: 3 })?;
+            let (number, event) = next(tx, before)?.unwrap();
+            assert_eq!(event, Event::Changed { row: 2 });
+            let (last, event) = next(tx, number)?.unwrap();
+            assert_eq!(event, Event::Message { row: 3 });
+            assert_eq!((next(tx, last)?, newest(tx)?), (None, last));
+            assert_eq!(since(tx, before)?.len(), 2);
+            Ok(())
+        })
+        .unwrap();
+    }
 }

@@ -1,11 +1,84 @@
-//! postroad-client: the Postroad SDK.
+//! postroad-client: the Postroad SDK. An account in a program of your own: a bot, a bridge,
+//! something that reports, another messenger.
 //!
-//! [`Client`] is a profile on disk and, while there is one, its connection to the home node. All of
-//! its state is in the profile's database; every step is one transaction, so that a kill at any
-//! moment loses nothing and several processes may take turns.
+//! ```no_run
+//! use std::path::Path;
 //!
-//! [`connection::Connection`] is the raw level below it: frames in and out over an authenticated
-//! channel. [`e2e`] is the encryption between two devices, without storage or network.
+//! use postroad_client::{Client, Query};
+//!
+//! # async fn echo() -> Result<(), Box<dyn std::error::Error>> {
+//! let mut bot = Client::open(Path::new("echo"))?;
+//! if !bot.is_joined()? {
+//!     let link = "postroad:join#...".parse()?; // postroad invite create
+//!     bot.join(&link, None).await?;
+//! }
+//! println!("add me: {}", bot.whoami()?.link);
+//! let mut seen = bot.newest_event()?;
+//! loop {
+//!     for message in bot.messages(&Query { unshown: true, ..Query::default() })? {
+//!         match &message.text {
+//!             Some(text) => drop(bot.answer(&message, text)?),
+//!             None => bot.mark_shown(&[message])?,
+//!         }
+//!     }
+//!     (seen, _) = bot.next_event(seen).await?;
+//! }
+//! # }
+//! ```
+//!
+//! `examples/` has this one whole, `echo_bot.rs`, and `notifier.rs`, which only sends. Ids and links
+//! are types of `postroad-proto`, and all are read with `parse`.
+//!
+//! # A profile
+//!
+//! [`Client`] is a profile, a directory on disk, and, while there is one, its connection to the home
+//! node. [`Client::open`] makes the directory; [`Client::join`] makes the account's keys in it and
+//! registers them where an invitation says, and may be repeated until it works. Who has the directory
+//! is the account: it belongs to nobody else, into no image and into no repository.
+//!
+//! Several processes may use a profile. One of them has the connection and works for the others, so
+//! that `pouch --data-dir DIR --profile NAME` looks into the profile `DIR/NAME` of a bot that runs.
+//!
+//! # Sending
+//!
+//! [`Client::send_text`] and its like only store, and return at once, with or without a connection.
+//! What is stored goes out in [`Client::step`], [`Client::next_event`], [`Client::wait_for`] or
+//! [`Client::sync`], of this process or the next; it is kept until the recipient's device has it or its
+//! time is over. [`Client::wait_for`] waits for a [`State`], [`Client::why`] says what is waited for.
+//!
+//! # Receiving
+//!
+//! What came in is in the database before the node is told so. [`Client::messages`] finds what was not
+//! shown yet, however long ago it came; events only say that it is time to look again. A program that
+//! looks first and then waits for [`Client::next_event`] misses nothing, also of what happened while it
+//! did not run.
+//!
+//! # Exactly once
+//!
+//! Every operation is one transaction: a kill at any moment leaves it done or not begun.
+//!
+//! - A message comes into the database once, however often it crosses the wire. Its [`Message::id`] is
+//!   the same on both sides, its [`Message::row`] counts here.
+//! - [`Client::answer`] stores an answer and the mark that the message was shown in one transaction:
+//!   each message is answered once.
+//! - [`Client::mark_shown`] after an effect elsewhere, such as a line in another database, is at least
+//!   once: after a kill between the two the message is found again. Keep its id beside the effect to
+//!   know it.
+//! - [`Client::send_text`] sends anew with each call. Who calls it for something that was read elsewhere
+//!   and is killed in between may do so twice; what is stored is sent and shown once.
+//!
+//! # Errors
+//!
+//! A node that is away is no error of [`Client::step`] and [`Client::next_event`]: they try again, and
+//! [`Client::offline_reason`] says why. [`Client::join`] gives it as [`Error::Connection`], and a node's
+//! no as [`Error::Refused`]. [`Error::Storage`] is the machine's: a full disk, a directory that cannot
+//! be written; nothing that was stored is lost, so end and start again. The others are of what was
+//! asked for, change nothing, and say so each for itself.
+//!
+//! # Below
+//!
+//! [`connection::Connection`] is the raw level: frames in and out over an authenticated channel.
+//! [`e2e`] is the encryption between two devices, without storage or network.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 

@@ -115,6 +115,9 @@ pub struct Query {
     pub after: i64,
     /// The newest so many; 0 for all.
     pub last: usize,
+    /// Instead the oldest so many; 0 for all. With [`Self::after`], a conversation of any length can
+    /// be read page by page.
+    pub first: usize,
     /// Also of people who were not accepted as contacts.
     pub requests: bool,
 }
@@ -144,12 +147,18 @@ pub(crate) fn list(tx: &Transaction<'_>, query: &Query) -> Result<Vec<Message>> 
     for word in query.search.iter().flat_map(|search| search.split_whitespace()) {
         values.push(Value::Text(contains(word, &mut sql)));
     }
-    sql.push_str(" ORDER BY row DESC LIMIT ?");
-    values.push(Value::Integer(if query.last == 0 { -1 } else { query.last as i64 }));
+    let (order, count) = match query.first {
+        0 => (" ORDER BY row DESC LIMIT ?", query.last),
+        first => (" ORDER BY row LIMIT ?", first),
+    };
+    sql.push_str(order);
+    values.push(Value::Integer(if count == 0 { -1 } else { count as i64 }));
     let mut statement = tx.prepare_cached(&sql)?;
     let rows = statement.query_map(params_from_iter(values), |row| Ok(from_row(row)))?;
     let mut found = rows.map(|row| row?).collect::<Result<Vec<Found>>>()?;
-    found.reverse();
+    if query.first == 0 {
+        found.reverse();
+    }
     found.into_iter().map(|found| found.complete(tx)).collect()
 }
 

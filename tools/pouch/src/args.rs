@@ -77,6 +77,8 @@ pub(crate) enum Command {
     Inbox(Inbox),
     /// Show a conversation
     Read(Read),
+    /// Write a whole conversation to a file, oldest first; nothing counts as read by that
+    Export(Export),
     /// Print what happens, one JSON object per line, until interrupted
     Watch,
     /// Show each step of a message's way, and what it waits for
@@ -308,6 +310,27 @@ pub(crate) struct Read {
     /// Only messages whose text contains each of these words, be it within others
     #[arg(long, value_name = "TEXT")]
     pub(crate) search: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Export {
+    /// Name, handle or id
+    pub(crate) chat: String,
+    /// How to write it
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = ExportFormat::Jsonl)]
+    pub(crate) format: ExportFormat,
+    /// Where to write it: a file that only you can read, or - for standard output
+    #[arg(short = 'O', long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+/// What a conversation is written as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ExportFormat {
+    /// One JSON object per line, as read --json shows messages
+    Jsonl,
+    /// One page that a browser shows without any network
+    Html,
 }
 
 #[derive(Debug, Args)]

@@ -179,7 +179,7 @@ fn stored(error: &StorageError, message: String) -> CliError {
         StorageError::Full => ("disk_full", "make room; nothing that was stored is lost"),
         StorageError::ReadOnly(_) => (
             "read_only",
-            "make it writable; chats, read, whoami, why and contact ls work without that",
+            "make it writable; chats, read, export, whoami, why and contact ls work without that",
         ),
         StorageError::Missing(_) => (
             "missing",

@@ -1,5 +1,7 @@
 //! Writing, and changing what was written, as commands use it.
 
+mod answer;
+
 use postroad_proto::codec;
 use postroad_proto::content::{self, Delete, Edit, MAX_VANISH, Reference, Text, Timer, kind};
 use postroad_proto::ids::{MessageId, Millis};

@@ -23,8 +23,8 @@ const KEEPALIVE: Duration = Duration::from_secs(45);
 /// Where following has come to.
 #[derive(Default)]
 pub(crate) struct Follow {
-    /// The database's data version when it was last looked at.
-    seen: Option<i64>,
+    /// The database's version when a step had done all that there was to do.
+    seen: Option<(i64, u64)>,
     /// When a lost connection is tried again.
     retry_at: Option<Instant>,
     /// When the connection was last heard from.
@@ -59,7 +59,7 @@ impl Client {
             Ok(Err(error)) => return self.lost(error),
             Err(_) => false,
         };
-        let version = self.db.data_version()?;
+        let version = self.db.version()?;
         let is_changed = self.follow.seen.replace(version) != Some(version);
         if !came && !is_changed && !is_silent && !self.is_due()? {
             return Ok(());
@@ -73,8 +73,9 @@ impl Client {
         if let (Some(asked), true) = (asked, self.online.is_some()) {
             self.answer_sync(asked)?;
         }
-        // What we wrote ourselves is no news.
-        self.follow.seen = Some(self.db.data_version()?);
+        // What the step wrote itself is no news. What others wrote meanwhile is, and what its caller
+        // stores afterwards.
+        self.follow.seen = Some((version.0, self.db.version()?.1));
         worked
     }
 
@@ -188,6 +189,22 @@ impl Client {
     /// [`crate::Error::Storage`].
     pub fn events_since(&mut self, after: i64) -> Result<Vec<(i64, Event)>> {
         self.db.read(|tx| events::since(tx, after))
+    }
+
+    /// The first event after the one with number `after`, with its number. Waits for it as long as
+    /// it takes, and does meanwhile what [`Self::step`] does. [`Self::newest_event`] begins with
+    /// now; a number that was kept goes on from there, even in another process, as long as its
+    /// events are kept: the newest ten thousand.
+    ///
+    /// # Errors
+    /// [`crate::Error::Storage`]. A lost connection is none: it is tried again.
+    pub async fn next_event(&mut self, after: i64) -> Result<(i64, Event)> {
+        loop {
+            if let Some(next) = self.db.read(|tx| events::next(tx, after))? {
+                return Ok(next);
+            }
+            self.step(KEEPALIVE).await?;
+        }
     }
 
     /// Ends the connection, if there is one; another process may connect then.

@@ -31,6 +31,8 @@ const PROBE: usize = 64 * 1024;
 pub(crate) struct Db {
     connection: Connection,
     path: PathBuf,
+    /// Transactions of this handle that have written.
+    writes: u64,
 }
 
 impl Db {
@@ -45,7 +47,7 @@ impl Db {
             .open(path)
             .map_err(|source| StorageError::io(path, source))?;
         let mut db = Connection::open(path)
-            .map(|connection| Self { connection, path: path.to_owned() })
+            .map(|connection| Self { connection, path: path.to_owned(), writes: 0 })
             .map_err(|error| diagnose(path, error.into()))?;
         db.prepare().map_err(|error| diagnose(path, error))?;
         Ok(db)
@@ -76,7 +78,7 @@ impl Db {
         connection.busy_timeout(BUSY).map_err(named)?;
         let version = connection.query_row("PRAGMA user_version", [], |row| row.get(0));
         match version.map_err(named)? {
-            SCHEMA_VERSION => Ok(Self { connection, path: path.to_owned() }),
+            SCHEMA_VERSION => Ok(Self { connection, path: path.to_owned(), writes: 0 }),
             // It would have to be made, or brought to this version.
             older if older < SCHEMA_VERSION => Err(StorageError::ReadOnly(path.to_owned())),
             got => Err(StorageError::Newer { got, known: SCHEMA_VERSION }),
@@ -87,7 +89,7 @@ impl Db {
     #[cfg(test)]
     pub(crate) fn in_memory() -> Self {
         let connection = Connection::open_in_memory().unwrap();
-        let mut db = Self { connection, path: PathBuf::from(":memory:") };
+        let mut db = Self { connection, path: PathBuf::from(":memory:"), writes: 0 };
         db.prepare().unwrap();
         db
     }
@@ -112,6 +114,7 @@ impl Db {
         &mut self,
         work: impl FnOnce(&Transaction<'_>) -> Result<T>,
     ) -> Result<T> {
+        self.writes += 1;
         let path = &self.path;
         let run = || -> Result<T> {
             let tx = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -132,9 +135,11 @@ impl Db {
         run().map_err(|error| named(path, error))
     }
 
-    /// A number that changes when another process has written.
-    pub(crate) fn data_version(&mut self) -> Result<i64> {
-        Ok(self.connection.query_row("PRAGMA data_version", [], |row| row.get(0))?)
+    /// Two numbers, of which the first changes when somebody else has written, and the second when
+    /// this handle has.
+    pub(crate) fn version(&mut self) -> Result<(i64, u64)> {
+        let others = self.connection.query_row("PRAGMA data_version", [], |row| row.get(0))?;
+        Ok((others, self.writes))
     }
 }
 

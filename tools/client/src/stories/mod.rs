@@ -8,6 +8,7 @@ mod home;
 mod hostile;
 mod lost;
 mod moving;
+mod pages;
 mod receiving;
 mod roads;
 mod search;

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, f64::consts::TAU, fmt::Write as _};
 
-use postroad_cli::safe;
+use postroad_cli::markup;
 
 use super::{Edge, Map, Node};
 
@@ -73,7 +73,7 @@ fn line(text: &mut String, edge: &Edge, from: Point, to: Point) {
         "<text class=\"small\" text-anchor=\"middle\" x=\"{:.1}\" y=\"{:.1}\">{}</text>",
         at.0,
         at.1,
-        escaped(&edge.label())
+        markup(&edge.label())
     );
 }
 
@@ -108,35 +108,17 @@ impl Place<'_> {
             text,
             "<circle class=\"node {class}\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"{DOT}\">\
              <title>{}</title></circle>",
-            escaped(&self.node.node)
+            markup(&self.node.node)
         );
         let _ = writeln!(
             text,
             "<text class=\"{class}\" text-anchor=\"{anchor}\" x=\"{label_x:.1}\" \
              y=\"{label_y:.1}\">{}<tspan class=\"small\" x=\"{label_x:.1}\" dy=\"14\">{}</tspan>\
              </text>",
-            escaped(&self.node.label()),
-            escaped(&self.node.region)
+            markup(&self.node.label()),
+            markup(&self.node.region)
         );
     }
-}
-
-/// Text for an element or an attribute, whatever is in it. XML has no way to write some
-/// characters; [`safe`] shows the controls, the two that are left are replaced.
-fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in safe(text).chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            '\u{fffe}' | '\u{ffff}' => out.push('\u{fffd}'),
-            c => out.push(c),
-        }
-    }
-    out
 }
 
 #[cfg(test)]

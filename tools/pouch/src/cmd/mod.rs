@@ -3,6 +3,7 @@
 mod account;
 mod change;
 mod contact;
+mod export;
 mod mail;
 mod requests;
 mod send;
@@ -36,6 +37,7 @@ fn reads(command: &Command) -> bool {
         Command::Whoami(_)
             | Command::Chats
             | Command::Read(_)
+            | Command::Export(_)
             | Command::Why(_)
             | Command::Contact(Contact::Ls)
     )
@@ -59,6 +61,7 @@ pub(crate) async fn run(pouch: &Pouch, printer: &Printer) -> Result<(), CliError
         Command::React(args) => change::react(client, args, printer).await,
         Command::Timer(args) => change::timer(client, args, printer).await,
         Command::Read(args) => mail::read(client, args, printer).await,
+        Command::Export(args) => export::run(client, args, printer).await,
         Command::Contact(verb) => contact::run(client, &pouch.profile, verb, printer).await,
         Command::Requests(args) => requests::run(client, args.verb.as_ref(), printer).await,
         Command::Watch => watch::run(client, &pouch.global, printer).await,
