@@ -11,6 +11,7 @@ pub mod peer;
 pub mod person;
 pub mod programs;
 pub mod raw;
+pub mod tmpfs;
 
 pub use network::Network;
 pub use node::Node;

@@ -2,10 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::path::PathBuf;
 use std::process::Command;
 
 use postroad_tests::programs::program;
+use postroad_tests::tmpfs::Tmpfs;
 use postroad_tests::{Node, Person, wait_for};
 
 #[test]
@@ -41,37 +41,12 @@ fn a_failed_sync_ends_the_node_and_nothing_was_acked() {
     assert_eq!(got.len(), 30, "the rest came later, each once");
 }
 
-/// A small file system in memory; none where it cannot be mounted.
-struct Tmpfs(PathBuf);
-
-impl Tmpfs {
-    fn mount(path: PathBuf, megabytes: u32) -> Option<Self> {
-        std::fs::create_dir_all(&path).unwrap();
-        let size = format!("size={megabytes}m,mode=0700");
-        let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", &size, "none"])
-            .arg(&path)
-            .status()
-            .is_ok_and(|status| status.success());
-        if !mounted {
-            eprintln!("SKIPPED: mounting a tmpfs needs root");
-        }
-        mounted.then_some(Self(path))
-    }
-}
-
-impl Drop for Tmpfs {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
-    }
-}
-
 #[test]
 fn a_full_disk_refuses_new_mail_delivers_the_old_and_recovers() {
     let folder = tempfile::TempDir::new().unwrap();
     let Some(tmpfs) = Tmpfs::mount(folder.path().join("small"), 8) else { return };
     let config = "[store.journal]\nsegment_bytes = 1048576";
-    let mut node = Node::prepare(&tmpfs.0.join("node"), config);
+    let mut node = Node::prepare(&tmpfs.path().join("node"), config);
     node.restart();
     let (alice, bob) = (Person::join("alice", &node), Person::join("bob", &node));
     alice.add(&bob);

@@ -232,6 +232,10 @@ impl From<rusqlite::Error> for StorageError {
                 Self::ReadOnly(PathBuf::from("of this account"))
             }
             Some(Sqlite::DatabaseBusy | Sqlite::DatabaseLocked) => Self::Busy,
+            // A header that makes no sense has no code of its own.
+            _ if error.to_string().contains("unsupported file format") => {
+                Self::Corrupt(PathBuf::from("of this profile"))
+            }
             _ => Self::Sqlite(error),
         }
     }

@@ -152,8 +152,12 @@ pub(crate) fn apply(
     if content.device != own.device || !(1..=2).contains(&content.how) {
         return Ok(());
     }
+    // Who does not say what they have read is not told either. That it arrived is needed all the
+    // same: it ends the sending.
     let states: &[State] = match content.how {
-        receipt::READ => &[State::Delivered, State::Read],
+        receipt::READ if settings::is_on(tx, settings::RECEIPTS)? => {
+            &[State::Delivered, State::Read]
+        }
         _ => &[State::Delivered],
     };
     let mut query = tx.prepare_cached(

@@ -351,7 +351,7 @@ pub(crate) struct Settings {
 /// Settings.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub(crate) enum Setting {
-    /// Whether contacts are told that their messages arrived and were read
+    /// Whether contacts are told that their messages arrived and were read, and you that yours were read
     Receipts,
     /// Whether your handle can be looked up, so that strangers can ask to write
     Lookups,

@@ -8,6 +8,7 @@ use postroad_proto::receipt::ReceiptKind;
 use super::*;
 use crate::error::Error;
 use crate::outbox::{MAX_TEXT, Refusal};
+use crate::settings;
 
 fn refuses(person: &mut Person, row: i64, code: ErrorCode, records: Option<&Records>) {
     let by = testing::join_link().node.node;
@@ -133,6 +134,21 @@ fn past_its_deadline_a_message_is_expired_unless_it_arrived_after_all() {
     let answer = only(bob.offers(NOW));
     alice.gets(&answer.envelope);
     assert_eq!(alice.state(row), State::Delivered);
+}
+
+#[test]
+fn who_sends_no_receipts_does_not_learn_who_has_read_theirs() {
+    let (mut alice, mut bob) = friends();
+    alice.db.write(|tx| settings::turn(tx, settings::RECEIPTS, false)).unwrap();
+    let (row, _) = alice.writes("bob", "hi").unwrap();
+    bob.gets(&only(alice.offers(NOW)).envelope);
+    let seen: Vec<i64> = bob.inbox().iter().map(|message| message.row).collect();
+    bob.db.write(|tx| messages::mark_shown(tx, &seen, NOW)).unwrap();
+    for offer in bob.offers(NOW) {
+        alice.gets(&offer.envelope);
+    }
+    assert_eq!(alice.state(row), State::Delivered);
+    assert!(alice.offers(NOW).is_empty(), "it is over for this device");
 }
 
 #[test]
