@@ -47,9 +47,10 @@ pub(crate) fn explain(error: Error) -> CliError {
             message,
             format!("pouch requests accept {name:?}"),
         ),
-        Error::Impossible(_) => {
-            CliError::usage(message, "pouch -o wide read CHAT shows messages with their ids")
-        }
+        Error::Impossible(_) => CliError::usage(
+            message,
+            "pouch -o wide read CHAT shows ids, and --help what a command takes",
+        ),
         Error::Link(_) => CliError::usage(message, "copy the whole link, in quotes"),
         Error::WrongNetwork { .. } => {
             CliError::failed("wrong_network", message, "use a profile of that network")
