@@ -23,6 +23,7 @@ pub mod pair;
 pub mod prekey;
 pub mod receipt;
 pub mod record;
+pub mod safety;
 pub mod signed;
 pub mod token;
 

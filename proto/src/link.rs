@@ -80,6 +80,15 @@ pub struct ContactLink {
     pub handle: String,
 }
 
+/// What one side shows the other to be verified: `postroad:verify#…`. It holds no secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VerifyLink {
+    /// Whoever shows it.
+    pub mine: AccountId,
+    /// Whom they take the reader for.
+    pub yours: AccountId,
+}
+
 /// A kind of link.
 trait Link: Serialize + DeserializeOwned {
     const KIND: &'static str;
@@ -109,6 +118,7 @@ macro_rules! link {
 link!(NodeLink, "node");
 link!(JoinLink, "join");
 link!(ContactLink, "contact");
+link!(VerifyLink, "verify");
 
 fn write<L: Link>(link: &L, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let mut data = vec![LINK_VERSION];

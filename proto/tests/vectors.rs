@@ -18,7 +18,7 @@ use postroad_proto::envelope::Envelope;
 use postroad_proto::error::ErrorCode;
 use postroad_proto::frame::{Frame, Nodes, NodesDigested, NodesListed};
 use postroad_proto::ids::{AccountId, ConversationId, Hash, MessageId, NodeId, ParcelId};
-use postroad_proto::link::{ContactLink, JoinLink, NodeLink};
+use postroad_proto::link::{ContactLink, JoinLink, NodeLink, VerifyLink};
 use postroad_proto::network::Network;
 use postroad_proto::noise::{NoiseSecret, public_key};
 use postroad_proto::pair::{
@@ -26,6 +26,7 @@ use postroad_proto::pair::{
 };
 use postroad_proto::receipt::{Receipt, ReceiptItem};
 use postroad_proto::record::digest;
+use postroad_proto::safety;
 use postroad_proto::signed::{Purpose, Signable, Signed, signature_input};
 use postroad_proto::token::{DeliveryToken, Proof, TokenSecret, redeemed_label, request_tag};
 use postroad_proto::{hello, merkle, signed};
@@ -582,6 +583,9 @@ fn content() {
         "conversations": ([(alice(), bob()), (bob(), alice()), (alice(), alice())].map(|(a, b)| {
             json!({ "one": hex(&a.0), "other": hex(&b.0), "id": hex(&conversation(&a, &b).0) })
         })),
+        "safety": ([(alice(), bob()), (bob(), alice())].map(|(a, b)| {
+            json!({ "one": hex(&a.0), "other": hex(&b.0), "words": safety::words(&a, &b) })
+        })),
         "text": case("Text in Message", &message()),
         "introduction": case("Introduction with card in Message", &first_message()),
         "card": case("Card", &card()),
@@ -802,6 +806,7 @@ fn links() {
         "join": link("JoinLink", &join),
         "open": link("JoinLink of an open node", &open),
         "contact": link("ContactLink", &contact),
+        "verify": link("VerifyLink", &VerifyLink { mine: alice(), yours: bob() }),
         "refused": [
             { "why": "another kind", "link": swapped },
             { "why": "cut", "link": text[..text.len() - 1] },

@@ -151,6 +151,11 @@ impl Printer {
         format!("\u{1b}[{code}m{text}\u{1b}[0m")
     }
 
+    /// Whether the user has said yes to whatever may be asked.
+    pub fn says_yes(&self) -> bool {
+        self.yes
+    }
+
     /// Asks before something destructive. `--yes` answers; without a terminal it is refused.
     pub fn confirm(&self, question: &str) -> Result<(), CliError> {
         if self.yes {

@@ -117,8 +117,8 @@ mod waiting;
 
 pub use amend::{Quoted, Reaction};
 pub use client::{
-    Client, ContactView, InviteView, LastContact, Problem, Sent, Settings, Status, WaitsFor,
-    Whoami, Why,
+    Client, ContactView, InviteView, LastContact, Problem, Safety, Sent, Settings, Status,
+    WaitsFor, Whoami, Why,
 };
 pub use clock::now;
 pub use contacts::Phase;

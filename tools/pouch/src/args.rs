@@ -150,6 +150,23 @@ pub(crate) enum Contact {
         /// The new name
         name: String,
     },
+    /// Compare safety words with a contact, so that nobody can be in between
+    ///
+    /// Both sides see the same twelve words. Compare them face to face or by phone, not by Postroad; or let one
+    /// side read in the code that the other one shows.
+    Verify {
+        /// Name, handle or id
+        contact: String,
+        /// Show this side's code as a QR code
+        #[arg(long)]
+        qr: bool,
+        /// The code that the other side shows: postroad:verify#…
+        #[arg(long, value_name = "LINK", conflicts_with = "undo")]
+        code: Option<String>,
+        /// Count them as not verified again
+        #[arg(long)]
+        undo: bool,
+    },
     /// Take nothing more from a contact
     Block {
         /// Name, handle or id

@@ -7,6 +7,7 @@ mod handles;
 mod invites;
 mod mail;
 mod people;
+mod safety;
 mod status;
 
 use std::path::{Path, PathBuf};
@@ -22,6 +23,7 @@ pub use invites::InviteView;
 pub(crate) use mail::waiting as waits_for;
 pub use mail::{WaitsFor, Why};
 pub use people::ContactView;
+pub use safety::Safety;
 pub use status::{LastContact, Problem, Settings, Status};
 
 use crate::clock;

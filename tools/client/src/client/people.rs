@@ -68,7 +68,7 @@ impl From<Contact> for ContactView {
 
 impl Client {
     /// Runs `work` on the contact that `name` names, in one transaction.
-    fn with_contact<T>(
+    pub(super) fn with_contact<T>(
         &mut self,
         name: &str,
         work: impl FnOnce(&Transaction<'_>, &Vault, &Identity, Contact) -> Result<T>,

@@ -1,4 +1,6 @@
-//! Contacts: `contact add|ls|invite|invites|revoke|rename|block|unblock`.
+//! Contacts: `contact add|ls|invite|invites|revoke|rename|verify|block|unblock`.
+
+mod verify;
 
 use std::time::Duration;
 
@@ -45,6 +47,10 @@ pub(crate) async fn run(
             sync(client, printer).await?;
             let row = ContactRow::from(client.rename(contact, name).map_err(explain)?);
             printer.object(&row, || format!("now called {}", safe(&row.name)))
+        }
+        Contact::Verify { contact, qr, code, undo } => {
+            let verify = verify::Verify { contact, qr: *qr, code: code.as_deref(), undo: *undo };
+            verify::run(client, &verify, printer).await
         }
         Contact::Block { contact } => {
             sync(client, printer).await?;

@@ -19,7 +19,7 @@ const SHORT: usize = 12;
 
 /// The profile, and what of it the screen shows now.
 pub(super) struct Desk {
-    client: Client,
+    pub(super) client: Client,
     /// The newest event that was seen.
     newest: i64,
     open: Option<Open>,

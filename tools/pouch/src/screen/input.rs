@@ -59,7 +59,6 @@ pub(crate) enum Data {
     /// Where a message is.
     Why(WhyView),
     /// Words to compare.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the SDK has none yet: see safety.rs"))]
     Safety(SafetyView),
     /// What a search has found, newest first.
     Found(Vec<Bubble>),
