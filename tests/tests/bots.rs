@@ -5,10 +5,12 @@
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::Instant;
 
+use postroad_client::{Client, Query};
 use postroad_tests::person::texts;
 use postroad_tests::programs::program;
-use postroad_tests::{Node, Person, wait_for};
+use postroad_tests::{Node, PATIENCE, Person, wait_for};
 
 const README: &str = include_str!("../../README.md");
 
@@ -56,6 +58,12 @@ impl Drop for Bot {
     }
 }
 
+/// Answers that a bot has stored in its profile, sent or not.
+fn answered(profile: &mut Client) -> usize {
+    let all = profile.messages(&Query::default()).unwrap();
+    all.iter().filter(|message| message.outgoing).count()
+}
+
 #[test]
 fn the_echo_bot_answers_each_text_once_whatever_kills_it() {
     let node = Node::start("");
@@ -64,19 +72,28 @@ fn the_echo_bot_answers_each_text_once_whatever_kills_it() {
     let bot = Bot::start(folder.path(), &args);
     let alice = Person::join("alice", &node);
     alice.ok(&["contact", "add", &bot.link, "--name", "echo"]);
-    let sent: Vec<String> = (0..20).map(|n| format!("text {n}")).collect();
-    for text in &sent[..10] {
-        alice.send("echo", text);
-    }
-    // Somewhere in the middle of answering.
-    let mut answers = alice.receives(3);
+    alice.send("echo", "text 0");
+    let mut answers = alice.receives(1);
     bot.kill();
-    for text in &sent[10..] {
+    let sent: Vec<String> = (0..20).map(|n| format!("text {n}")).collect();
+    for text in &sent[1..] {
         alice.send("echo", text);
     }
-    // The profile is all it needs.
-    let again = Bot::start(folder.path(), &args[..1]);
-    wait_for("the other answers", || {
+    // The profile is all it needs. Each time it is killed as soon as one more answer is stored: what
+    // it would do only after that, it does not get to.
+    let mut profile = Client::open(&folder.path().join(&args[0])).unwrap();
+    let mut stored = answered(&mut profile);
+    while stored < sent.len() {
+        let bot = Bot::start(folder.path(), &args[..1]);
+        let end = Instant::now() + PATIENCE;
+        while answered(&mut profile) == stored {
+            assert!(Instant::now() < end, "no answer after {stored}");
+        }
+        bot.kill();
+        stored = answered(&mut profile);
+    }
+    let bot = Bot::start(folder.path(), &args[..1]);
+    wait_for("all answers", || {
         answers.extend(alice.inbox());
         (answers.len() >= sent.len()).then_some(())
     });
@@ -86,7 +103,7 @@ fn the_echo_bot_answers_each_text_once_whatever_kills_it() {
     assert_eq!(alice.receives(1), ["last"]);
     let all = alice.ok(&["read", "echo", "-n", "0"]);
     assert_eq!(texts(&all).len(), 2 * (sent.len() + 1));
-    again.kill();
+    bot.kill();
 }
 
 #[test]
