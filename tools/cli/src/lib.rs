@@ -25,7 +25,7 @@ pub use error::{CliError, Exit};
 pub use generate::{CompletionsArgs, ManArgs};
 pub use markup::{markup, markup_lines};
 pub use paths::{data_home, data_root};
-pub use print::{Colour, Printer, json_line};
+pub use print::{Colour, Printer, complain, json_line};
 pub use program::{Program, run};
 pub use qr::qr;
 pub use safe::{safe, safe_lines};

@@ -181,6 +181,11 @@ impl Printer {
     }
 }
 
+/// A line on standard error, from where there is no printer.
+pub fn complain(text: &str) {
+    err(text);
+}
+
 /// A line on standard error. Nothing useful can be done when that fails.
 fn err(text: &str) {
     let _ = writeln!(io::stderr(), "{}", safe_lines(text));

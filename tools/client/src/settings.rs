@@ -17,6 +17,9 @@ pub(crate) const SYNC_DONE: &str = "sync done";
 /// How often it was asked to let another process have the connection.
 pub(crate) const YIELD: &str = "yield";
 
+/// The number of the last event that the user's agent dealt with.
+pub(crate) const AGENT_EVENT: &str = "agent event";
+
 /// A switch; on unless it was turned off.
 pub(crate) fn is_on(tx: &Transaction<'_>, key: &str) -> Result<bool> {
     Ok(text(tx, key)?.is_none_or(|value| value == "on"))

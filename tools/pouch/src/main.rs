@@ -39,6 +39,10 @@ fn start(pouch: Pouch) -> Result<(), CliError> {
         if let Command::Send(args) = &pouch.command {
             return cmd::send(&pouch.profile, args, &printer).await;
         }
+        // It ends in order when it is told to.
+        if let Command::Agent(verb) = &pouch.command {
+            return cmd::agent(&pouch.profile, verb, &printer).await;
+        }
         tokio::select! {
             result = cmd::run(&pouch, &printer) => result,
             () = interrupt() => Err(interrupted()),

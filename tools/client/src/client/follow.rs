@@ -191,6 +191,23 @@ impl Client {
         self.db.read(|tx| events::since(tx, after))
     }
 
+    /// The number that [`Self::remember_event`] kept last; none yet.
+    ///
+    /// # Errors
+    /// [`crate::Error::Storage`].
+    pub fn remembered_event(&mut self) -> Result<Option<i64>> {
+        let text = self.db.read(|tx| settings::text(tx, settings::AGENT_EVENT))?;
+        Ok(text.and_then(|number| number.parse().ok()))
+    }
+
+    /// Keeps the number of the last event that this profile's agent has dealt with, for the next one.
+    ///
+    /// # Errors
+    /// [`crate::Error::Storage`].
+    pub fn remember_event(&mut self, number: i64) -> Result<()> {
+        self.db.write(|tx| settings::set_text(tx, settings::AGENT_EVENT, &number.to_string()))
+    }
+
     /// The first event after the one with number `after`, with its number. Waits for it as long as
     /// it takes, and does meanwhile what [`Self::step`] does. [`Self::newest_event`] begins with
     /// now; a number that was kept goes on from there, even in another process, as long as its

@@ -7,9 +7,10 @@ use postroad_proto::link::{ContactLink, JoinLink, NodeLink};
 use postroad_proto::record::Handle;
 use serde::Serialize;
 
+use super::agent::{Running, running};
 use crate::args::{Join, ProfileArgs, Setting, Settings, Switch, Whoami};
 use crate::error::explain;
-use crate::profile::{open_any, sync};
+use crate::profile::{directory, open_any, sync};
 
 /// What `whoami` and `join` print.
 #[derive(Serialize)]
@@ -118,6 +119,8 @@ struct StatusRow {
     requests: u64,
     queued: u64,
     unsettled: u64,
+    /// The agent, if one runs.
+    agent: Option<Running>,
     problems: Vec<ProblemRow>,
 }
 
@@ -135,7 +138,11 @@ struct ProblemRow {
     at: String,
 }
 
-pub(crate) async fn status(client: &mut Client, printer: &Printer) -> Result<(), CliError> {
+pub(crate) async fn status(
+    client: &mut Client,
+    profile: &ProfileArgs,
+    printer: &Printer,
+) -> Result<(), CliError> {
     let online = sync(client, printer).await?;
     let who = client.whoami().map_err(explain)?;
     let status = client.status().map_err(explain)?;
@@ -165,9 +172,14 @@ pub(crate) async fn status(client: &mut Client, printer: &Printer) -> Result<(),
         requests: status.requests,
         queued: status.queued,
         unsettled: status.unsettled,
+        agent: running(&directory(profile)?)?,
         problems,
     };
     printer.object(&row, || human_status(&row, synced, printer))
+}
+
+fn no_agent() -> String {
+    "none: nothing arrives while no pouch runs; pouch agent start".to_owned()
 }
 
 fn human_status(row: &StatusRow, synced: Option<u64>, printer: &Printer) -> String {
@@ -195,6 +207,7 @@ fn human_status(row: &StatusRow, synced: Option<u64>, printer: &Printer) -> Stri
         ("requests", row.requests.to_string()),
         ("waiting here", row.queued.to_string()),
         ("on the way", row.unsettled.saturating_sub(row.queued).to_string()),
+        ("agent", row.agent.as_ref().map_or_else(no_agent, Running::human)),
     ]);
     for problem in row.problems.iter().filter(|problem| problem.code != "offline") {
         text += &format!("{}  {}: {}\n", problem.at, safe(&problem.code), safe(&problem.message));

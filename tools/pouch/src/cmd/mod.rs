@@ -1,6 +1,7 @@
 //! The commands, one file for each kind.
 
 mod account;
+mod agent;
 mod change;
 mod contact;
 mod export;
@@ -11,6 +12,7 @@ mod watch;
 mod why;
 
 pub(crate) use account::{join_link, refused_join};
+pub(crate) use agent::run as agent;
 pub(crate) use contact::offline_lookup;
 pub(crate) use send::run as send;
 
@@ -51,7 +53,7 @@ pub(crate) async fn run(pouch: &Pouch, printer: &Printer) -> Result<(), CliError
     let client = &mut profile::open(&pouch.profile, reads(&pouch.command), printer).await?;
     match &pouch.command {
         Command::Whoami(args) => account::whoami(client, args, printer).await,
-        Command::Status => account::status(client, printer).await,
+        Command::Status => account::status(client, &pouch.profile, printer).await,
         Command::Settings(args) => account::settings(client, args, printer).await,
         Command::Chats => mail::chats(client, printer).await,
         Command::Inbox(args) => mail::inbox(client, args, printer).await,
@@ -67,6 +69,10 @@ pub(crate) async fn run(pouch: &Pouch, printer: &Printer) -> Result<(), CliError
         Command::Watch => watch::run(client, &pouch.global, printer).await,
         Command::Why(args) => why::run(client, args, printer).await,
         // These were answered before.
-        Command::Send(_) | Command::Join(_) | Command::Completions(_) | Command::Man(_) => Ok(()),
+        Command::Agent(_)
+        | Command::Send(_)
+        | Command::Join(_)
+        | Command::Completions(_)
+        | Command::Man(_) => Ok(()),
     }
 }

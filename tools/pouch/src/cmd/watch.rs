@@ -17,7 +17,7 @@ const ROUND: Duration = Duration::from_secs(5);
 /// One line.
 #[derive(Serialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
-enum Line {
+pub(super) enum Line {
     Message(MessageRow),
     /// The message as it is now, after an edit, a deletion or a reaction.
     Changed(MessageRow),

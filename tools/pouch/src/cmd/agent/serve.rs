@@ -1,0 +1,138 @@
+//! Being the agent.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use postroad_cli::{CliError, Printer, rfc3339_ms};
+use postroad_client::{Client, Event};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::hook::{Hooks, News};
+use super::place::{Place, running};
+use crate::args::{AgentArgs, ProfileArgs};
+use crate::cmd::watch::Line;
+use crate::error::explain;
+use crate::profile::{directory, open};
+use crate::view::MessageRow;
+
+/// How long the agent works on the connection before it looks whether it is to end.
+const STEP: Duration = Duration::from_millis(250);
+
+pub(super) async fn run(
+    profile: &ProfileArgs,
+    args: &AgentArgs,
+    printer: &Printer,
+) -> Result<(), CliError> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for kind in [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()] {
+        let listening = signal(kind);
+        let signals = listening.map_err(|e| CliError::io("no signals", &e, "try again"))?;
+        tokio::spawn(raise(signals, stop.clone()));
+    }
+    let mut client = open(profile, false, printer).await?;
+    client.unlock().map_err(explain)?;
+    let place = directory(profile)?;
+    let Some(_place) = Place::take(&place)? else {
+        let Some(found) = running(&place)? else { return Ok(()) };
+        return printer.object(&found, || format!("the agent {} already", found.human()));
+    };
+    let hooks = Hooks::new(args, printer);
+    let seen = match client.remembered_event().map_err(explain)? {
+        Some(seen) => seen,
+        None => client.newest_event().map_err(explain)?,
+    };
+    let mut agent = Agent { client, hooks, seen, remembered: seen, told: None };
+    while !stop.load(Ordering::Relaxed) {
+        agent.turn(printer).await?;
+    }
+    agent.hooks.finish().await;
+    agent.remember()?;
+    agent.client.disconnect();
+    Ok(())
+}
+
+async fn raise(mut signals: Signal, stop: Arc<AtomicBool>) {
+    while signals.recv().await.is_some() {
+        stop.store(true, Ordering::Relaxed);
+    }
+}
+
+struct Agent {
+    client: Client,
+    hooks: Hooks,
+    /// The last event that was looked at, and the last that needs no more looking at: what lies
+    /// between is being told.
+    seen: i64,
+    remembered: i64,
+    /// Whether it was told last that there is a connection.
+    told: Option<bool>,
+}
+
+impl Agent {
+    async fn turn(&mut self, printer: &Printer) -> Result<(), CliError> {
+        self.client.step(STEP).await.map_err(explain)?;
+        for (number, event) in self.client.events_since(self.seen).map_err(explain)? {
+            if let Some(news) = self.news(&event)? {
+                self.hooks.tell(number, news).await;
+            }
+            self.seen = number;
+        }
+        self.remember()?;
+        self.connection(printer)
+    }
+
+    /// Keeps how far everything has been told: what had not when the agent was killed is told again.
+    fn remember(&mut self) -> Result<(), CliError> {
+        let done = self.hooks.first_open().map_or(self.seen, |open| open - 1);
+        if done > self.remembered {
+            self.client.remember_event(done).map_err(explain)?;
+            self.remembered = done;
+        }
+        Ok(())
+    }
+
+    fn news(&mut self, event: &Event) -> Result<Option<News>, CliError> {
+        Ok(match event {
+            Event::Message { row } => {
+                // It may have been deleted, or have vanished, meanwhile.
+                let found = self.client.message_at(*row).map_err(explain)?;
+                found.map(|message| News {
+                    event: "message",
+                    chat: message.chat.clone(),
+                    id: message.id.to_string(),
+                    text: MessageRow::from(&message).body(),
+                    line: postroad_cli::json_line(&Line::Message(MessageRow::from(&message))),
+                })
+            }
+            Event::Request { account } => {
+                let account = account.to_string();
+                let name = self.client.contact(&account).map(|c| c.name).unwrap_or_default();
+                Some(News {
+                    event: "request",
+                    chat: name,
+                    id: account.clone(),
+                    text: "asks to write to you".to_owned(),
+                    line: postroad_cli::json_line(&Line::Request { account }),
+                })
+            }
+            _ => None,
+        })
+    }
+
+    /// Says when the connection comes and goes, with the time: for the log.
+    fn connection(&mut self, printer: &Printer) -> Result<(), CliError> {
+        let online = self.client.is_online() || self.client.is_shared().map_err(explain)?;
+        if self.told.replace(online) == Some(online) {
+            return Ok(());
+        }
+        let at = rfc3339_ms(postroad_cli::now_ms());
+        if online {
+            printer.warn(&format!("{at} connected"));
+        } else {
+            let reason = self.client.offline_reason().map_err(explain)?.unwrap_or_default();
+            printer.warn(&format!("{at} offline: {}", postroad_cli::safe(&reason)));
+        }
+        Ok(())
+    }
+}
