@@ -95,7 +95,16 @@ impl Node {
         self.spawn(&ready_file);
         self.ready = wait_for("the node to get ready", || {
             if let Some(status) = self.process.as_mut().unwrap().try_wait().unwrap() {
-                panic!("the node ended with {status}:\n{}", self.log());
+                // While it was down, another test's connection may have begun at its port.
+                let is_taken = self
+                    .log()
+                    .trim_end()
+                    .lines()
+                    .rev()
+                    .take(2)
+                    .any(|line| line.contains("Address already in use"));
+                assert!(is_taken, "the node ended with {status}:\n{}", self.log());
+                self.spawn(&ready_file);
             }
             serde_json::from_slice(&fs::read(&ready_file).ok()?).ok()
         });
