@@ -117,8 +117,8 @@ mod waiting;
 
 pub use amend::{Quoted, Reaction};
 pub use client::{
-    Client, ContactView, InviteView, LastContact, Problem, Safety, Sent, Settings, Status,
-    WaitsFor, Whoami, Why,
+    Check, Client, ContactView, InviteView, LastContact, Problem, STEPS, Safety, Sent, Settings,
+    Status, Verdict, WaitsFor, Whoami, Why,
 };
 pub use clock::now;
 pub use contacts::Phase;

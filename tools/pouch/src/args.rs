@@ -88,6 +88,8 @@ pub(crate) enum Command {
     Why(Why),
     /// Show how this account and its connection stand
     Status,
+    /// Walk from here to the node and back, and say which step fails and why
+    Doctor,
     /// Show or change settings
     Settings(Settings),
     /// Write shell completions

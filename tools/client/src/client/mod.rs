@@ -1,6 +1,7 @@
 //! The client: a profile and, while there is one, its connection.
 
 mod compose;
+mod doctor;
 mod drafts;
 mod follow;
 mod handles;
@@ -18,6 +19,7 @@ use postroad_proto::token::InviteCode;
 use rusqlite::{OptionalExtension, Transaction, params};
 
 pub use compose::Sent;
+pub use doctor::{Check, STEPS, Verdict};
 pub use invites::InviteView;
 #[cfg(test)]
 pub(crate) use mail::waiting as waits_for;

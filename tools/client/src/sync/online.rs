@@ -21,6 +21,7 @@ use tokio::time::timeout;
 use super::credit::Left;
 use super::keys::Question;
 use super::ranges::to_ranges;
+use crate::clock;
 use crate::connection::{Connection, Dial};
 use crate::error::{ConnectionError, Error, Result};
 use crate::identity::Identity;
@@ -57,6 +58,8 @@ pub(crate) struct Online {
     credit: Left,
     /// When something was answered last, or asked with nothing else outstanding.
     answered_at: Instant,
+    /// How far this device's clock is ahead of the node's, milliseconds.
+    ahead: i64,
 }
 
 struct Asked {
@@ -145,8 +148,14 @@ impl Online {
             asked: BTreeMap::new(),
             credit: Left::default(),
             answered_at: Instant::now(),
+            ahead: clock::now().cast_signed().wrapping_sub(welcome.time.cast_signed()),
         };
         Ok((online, record, welcome))
+    }
+
+    /// How far this device's clock is ahead of the node's, milliseconds, as it was at the beginning.
+    pub(crate) fn ahead(&self) -> i64 {
+        self.ahead
     }
 
     pub(crate) fn node(&self) -> NodeId {

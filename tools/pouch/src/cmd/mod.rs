@@ -4,6 +4,7 @@ mod account;
 mod agent;
 mod change;
 mod contact;
+mod doctor;
 mod export;
 mod mail;
 mod requests;
@@ -50,6 +51,9 @@ pub(crate) async fn run(pouch: &Pouch, printer: &Printer) -> Result<(), CliError
     if let Command::Join(join) = &pouch.command {
         return account::join(&pouch.profile, join, printer).await;
     }
+    if let Command::Doctor = &pouch.command {
+        return doctor::run(&pouch.profile, printer).await;
+    }
     let client = &mut profile::open(&pouch.profile, reads(&pouch.command), printer).await?;
     match &pouch.command {
         Command::Whoami(args) => account::whoami(client, args, printer).await,
@@ -70,6 +74,7 @@ pub(crate) async fn run(pouch: &Pouch, printer: &Printer) -> Result<(), CliError
         Command::Why(args) => why::run(client, args, printer).await,
         // These were answered before.
         Command::Agent(_)
+        | Command::Doctor
         | Command::Send(_)
         | Command::Join(_)
         | Command::Completions(_)
