@@ -85,6 +85,27 @@ fn mail_is_told_once_while_no_command_runs_and_what_came_after_a_kill_as_well() 
 }
 
 #[test]
+fn an_agent_that_hangs_does_not_look_well() {
+    let network = Network::start(1);
+    let bob = Person::join("bob", &network.nodes[0]);
+    let agent = Agent(&bob);
+    let pid = agent.start("true")["pid"].as_i64().unwrap();
+    let pid = Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
+    wait_for("the agent to be connected", || {
+        (bob.ok(&["agent", "status"])["online"] == true).then_some(())
+    });
+    assert_eq!(bob.run(&["doctor"]).code, 0);
+    kill_process(pid, Signal::STOP).unwrap();
+    let ran = bob.run(&["doctor"]);
+    kill_process(pid, Signal::CONT).unwrap();
+    assert_eq!(ran.code, 1, "{}", ran.json);
+    let rows = ran.json.as_array().unwrap();
+    let account = rows.iter().find(|row| row["step"] == "account").unwrap();
+    assert_eq!(account["verdict"], "fail", "{account}");
+    assert!(account["detail"].as_str().unwrap().contains("does not answer"), "{account}");
+}
+
+#[test]
 fn an_agent_needs_an_account_and_its_unit_names_the_profile() {
     let nobody = Person::new("nobody");
     assert_eq!(nobody.run(&["agent", "start"]).error["code"], "not_joined");

@@ -276,6 +276,9 @@ pub enum ConnectionError {
     /// Another process on this profile asked for the connection.
     #[error("another command needs the connection for a moment")]
     Yielded,
+    /// The process on this profile that has the connection hangs, or has a lot to do.
+    #[error("the process that has this profile's connection does not answer")]
+    Silent,
     /// The operating system.
     #[error("connection: {0}")]
     Io(String),

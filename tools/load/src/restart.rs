@@ -1,5 +1,6 @@
 //! A node with much in store starts: how long until it serves, and what that takes.
 
+use std::cell::RefCell;
 use std::collections::HashSet;
 use std::rc::Rc;
 use std::time::Duration;
@@ -46,7 +47,8 @@ pub(crate) async fn run(
     register_all(&recipients).await?;
     let registered = began.elapsed().as_secs_f64();
     let mailboxes = (senders.len() + recipients.len()) as u64;
-    let mut filled = Filled { cast: Cast { senders, recipients }, rounds: Vec::new() };
+    let cast = Cast { senders, recipients };
+    let mut filled = Filled { cast, rounds: Vec::new(), witnesses: RefCell::default() };
 
     printer.progress(&format!("storing {} messages", args.messages));
     let (began, nodes) = (Instant::now(), world.usage().await?);
@@ -88,6 +90,8 @@ pub(crate) async fn run(
 struct Filled {
     cast: Cast,
     rounds: Vec<Rc<Run>>,
+    /// Users who have taken their mail.
+    witnesses: RefCell<HashSet<usize>>,
 }
 
 impl Filled {
@@ -175,12 +179,16 @@ impl Filled {
         Ok(())
     }
 
-    /// Somebody with mail, another one at each start.
+    /// Somebody with mail, another one at each start; as many as there are users with mail.
     fn witness(&self, place: usize, places: usize) -> usize {
         let run = &self.rounds[0];
         let accepted = run.accepted.borrow();
-        let id = accepted.get(accepted.len() * place / places);
-        id.map_or(0, |id| self.cast.recipient_of(*id, run.first))
+        let (before, from) = accepted.split_at(accepted.len() * place / places);
+        let mut users = from.iter().chain(before).map(|id| self.cast.recipient_of(*id, run.first));
+        let mut taken = self.witnesses.borrow_mut();
+        let witness = users.find(|user| !taken.contains(user)).unwrap_or(0);
+        taken.insert(witness);
+        witness
     }
 
     fn expected(&self, recipient: usize) -> HashSet<Id> {

@@ -89,6 +89,11 @@ pub(crate) enum Command {
     /// Show how this account and its connection stand
     Status,
     /// Walk from here to the node and back, and say which step fails and why
+    ///
+    /// The steps: the profile opens; the node's names have addresses; one of them takes a connection; who answers is
+    /// the node; it knows this account; it answers in time; the clocks agree. Then what waits here to be sent, whom
+    /// nothing reaches, and the problems of the last day. Each is ok, warn, fail or skipped. Exit 3 when the node is
+    /// not reached, 1 for any other failure.
     Doctor,
     /// Show or change settings
     Settings(Settings),

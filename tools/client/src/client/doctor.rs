@@ -9,12 +9,18 @@ use tokio::time::{Instant, timeout};
 use super::Client;
 use crate::clock;
 use crate::connection::Dial;
-use crate::error::Result;
+use crate::db::{int, unsigned};
+use crate::error::{ConnectionError, Result};
 use crate::identity::Identity;
+use crate::messages;
 use crate::sync::Synced;
 
 /// How long one address may take.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// How long coming into step may take.
+const SLOW: Duration = Duration::from_secs(8);
+/// When mail that the node has is late at the other one, milliseconds.
+const LATE: u64 = 600_000;
 /// Problems that are still news, milliseconds.
 const RECENT: u64 = 86_400_000;
 /// Reasons that are named.
@@ -56,21 +62,28 @@ pub struct Check {
     pub detail: String,
     /// What to do about it; empty when there is nothing to do.
     pub fix: &'static str,
+    /// Whether it failed because the node was not reached.
+    pub is_unreachable: bool,
 }
 
 /// The steps that need the node, in order.
 pub const STEPS: [&str; 6] = ["names", "network", "handshake", "account", "answer", "clock"];
 
 fn fine(step: &'static str, detail: impl Into<String>) -> Check {
-    Check { step, verdict: Verdict::Fine, detail: detail.into(), fix: "" }
+    Check { step, verdict: Verdict::Fine, detail: detail.into(), fix: "", is_unreachable: false }
 }
 
 fn warn(step: &'static str, detail: impl Into<String>, fix: &'static str) -> Check {
-    Check { step, verdict: Verdict::Warn, detail: detail.into(), fix }
+    Check { verdict: Verdict::Warn, fix, ..fine(step, detail) }
 }
 
 fn fail(step: &'static str, detail: impl Into<String>, fix: &'static str) -> Check {
-    Check { step, verdict: Verdict::Fail, detail: detail.into(), fix }
+    Check { verdict: Verdict::Fail, fix, ..fine(step, detail) }
+}
+
+/// [`fail`] for want of the node.
+fn away(step: &'static str, detail: impl Into<String>, fix: &'static str) -> Check {
+    Check { is_unreachable: true, ..fail(step, detail, fix) }
 }
 
 impl Client {
@@ -83,8 +96,8 @@ impl Client {
         let own = self.identity()?;
         let mut checks = self.way(&own).await?;
         for step in STEPS.iter().skip(checks.len()) {
-            let detail = "the step before it failed".to_owned();
-            checks.push(Check { step, verdict: Verdict::Skipped, detail, fix: "" });
+            let verdict = Verdict::Skipped;
+            checks.push(Check { verdict, ..fine(step, "a step before it failed") });
         }
         checks.push(self.waiting()?);
         checks.push(self.unreached()?);
@@ -115,13 +128,21 @@ impl Client {
 
     async fn account(&mut self, own: &Identity) -> Result<Check> {
         let name = own.full_handle().unwrap_or_else(|| own.account.to_string());
-        Ok(match self.sync().await {
+        let slow = "it answers too slowly, or not at all";
+        let Ok(synced) = timeout(SLOW, self.sync()).await else {
+            self.disconnect();
+            return Ok(away("account", slow, "try again; if it stays, tell the operator"));
+        };
+        Ok(match synced {
             Ok(Synced::Online) => fine("account", format!("in step with the node as {name}")),
             Ok(Synced::Shared) => {
-                fine("account", format!("another process is connected as {name}"))
+                fine("account", format!("another process is in step with it as {name}"))
+            }
+            Ok(Synced::Offline(error @ ConnectionError::Silent)) => {
+                fail("account", error.to_string(), "end that process: pouch agent stop, or kill it")
             }
             Ok(Synced::Offline(error)) => {
-                fail("account", error.to_string(), "try again; if it stays, tell the operator")
+                away("account", error.to_string(), "try again; if it stays, tell the operator")
             }
             Err(error @ (crate::Error::NoAccount | crate::Error::Refused { .. })) => {
                 fail("account", error.to_string(), "ask the node's operator")
@@ -132,12 +153,12 @@ impl Client {
 
     async fn round_trip(&mut self) -> Result<Check> {
         let Some(online) = self.online.as_mut() else {
-            return Ok(fine("answer", "the other process has it"));
+            return Ok(fine("answer", "the other process had it just now"));
         };
         let asked = Instant::now();
         Ok(match online.ping().await {
             Ok(()) => fine("answer", format!("in {} ms", asked.elapsed().as_millis())),
-            Err(error) => fail("answer", error.to_string(), "the node hangs: tell its operator"),
+            Err(error) => away("answer", error.to_string(), "the node hangs: tell its operator"),
         })
     }
 
@@ -162,20 +183,41 @@ impl Client {
 
     fn waiting(&mut self) -> Result<Check> {
         let status = self.status()?;
-        if status.queued == 0 {
-            let more = status.unsettled;
-            return Ok(fine("sending", format!("nothing waits here; {more} on the way")));
-        }
-        let reasons: Vec<String> = self.db.read(|tx| {
-            let mut query = tx.prepare(
-                "SELECT DISTINCT CASE reason WHEN '' THEN 'about to be sent' ELSE reason END
-                 FROM outbox JOIN message ON row = message WHERE state = 0 LIMIT ?1",
+        let late = clock::now().saturating_sub(LATE);
+        let (reasons, late) = self.db.read(|tx| {
+            let of = format!(
+                "FROM outbox JOIN message ON row = message WHERE kind NOT IN {}",
+                messages::HIDDEN
+            );
+            let mut query = tx.prepare(&format!("SELECT row {of} AND state = 0 ORDER BY row"))?;
+            let rows = query.query_map([], |row| row.get(0))?;
+            let mut reasons: Vec<String> = Vec::new();
+            for row in rows.collect::<rusqlite::Result<Vec<i64>>>()? {
+                let Some(message) = messages::at(tx, row)? else { continue };
+                let is_new = !message.reason.is_empty() && !reasons.contains(&message.reason);
+                if is_new && reasons.len() < NAMED {
+                    reasons.push(message.reason);
+                }
+            }
+            let late: u64 = tx.query_row(
+                &format!("SELECT count(*) AS late {of} AND state = 1 AND sent_at < ?1"),
+                [int(late)],
+                |row| unsigned(row, "late"),
             )?;
-            let rows = query.query_map([NAMED as i64], |row| row.get(0))?;
-            Ok(rows.collect::<rusqlite::Result<_>>()?)
+            Ok((reasons, late))
         })?;
-        let detail = format!("{} wait here: {}", status.queued, reasons.join("; "));
-        Ok(warn("sending", detail, "pouch why MESSAGE says more about each"))
+        let fix = "pouch why MESSAGE says more about each";
+        if status.queued > 0 {
+            let why =
+                if reasons.is_empty() { "about to be sent".into() } else { reasons.join("; ") };
+            return Ok(warn("sending", format!("{} wait here: {why}", status.queued), fix));
+        }
+        if late > 0 {
+            let detail =
+                format!("{late} wait at your node for another one, for ten minutes or more");
+            return Ok(warn("sending", detail, fix));
+        }
+        Ok(fine("sending", format!("nothing waits here; {} on the way", status.unsettled)))
     }
 
     fn unreached(&mut self) -> Result<Check> {
@@ -219,8 +261,8 @@ async fn names(addresses: &[String]) -> Check {
     }
     let all = addresses.join(", ");
     match (addresses.len(), found.len()) {
-        (0, _) => fail("names", "the node has no address", "ask its operator for a new node link"),
-        (_, 0) => fail("names", format!("no address for {all}"), "is the DNS reachable?"),
+        (0, _) => away("names", "the node has no address", "ask its operator for a new node link"),
+        (_, 0) => away("names", format!("no address for {all}"), "is the DNS reachable?"),
         (all, some) if some < all => {
             warn("names", format!("{} of {all} have an address", found.join(", ")), "")
         }
@@ -240,7 +282,7 @@ async fn network(addresses: &[String]) -> Check {
     }
     let fix = "is the node running, and is its port open? its operator knows";
     match (reached.is_empty(), why.is_empty()) {
-        (true, _) => fail("network", why.join("; "), fix),
+        (true, _) => away("network", why.join("; "), fix),
         (_, true) => fine("network", reached.join("; ")),
         _ => warn("network", format!("{}; but {}", reached.join("; "), why.join("; ")), ""),
     }
@@ -259,7 +301,7 @@ async fn handshake(own: &Identity) -> Check {
             let name = if record.name.is_empty() { own.home.node.to_string() } else { record.name };
             fine("handshake", format!("it is {name}, and nobody else"))
         }
-        Err(error) => fail(
+        Err(error) => away(
             "handshake",
             error.to_string(),
             "something else answers there, or the node has another key: ask its operator",

@@ -58,13 +58,22 @@ pub(crate) enum Waits {
     ForHome,
 }
 
+/// What became of asking the process that has the connection.
+enum ByOwner {
+    /// It has done what was asked for.
+    Done,
+    /// It has not answered in time.
+    Silent,
+    /// It is no more: this process may connect.
+    Gone,
+}
+
 /// How a sync went.
 #[derive(Debug)]
 pub enum Synced {
     /// In step with the home.
     Online,
-    /// Another process on this profile has the connection, and has done what this one needs; or
-    /// was given time for it.
+    /// Another process on this profile has the connection, and has done what this one needs.
     Shared,
     /// No connection; what could be done without one was done.
     Offline(ConnectionError),
@@ -83,8 +92,12 @@ impl Client {
     /// # Errors
     /// Only when the local database fails or the home refuses this device.
     pub async fn sync(&mut self) -> Result<Synced> {
-        if !self.own_connection()? && self.sync_by_owner().await? {
-            return Ok(Synced::Shared);
+        if !self.own_connection()? {
+            match self.sync_by_owner().await? {
+                ByOwner::Done => return Ok(Synced::Shared),
+                ByOwner::Silent => return Ok(Synced::Offline(ConnectionError::Silent)),
+                ByOwner::Gone => {}
+            }
         }
         let result = match self.connect().await {
             Ok(()) => self.work(Waits::ForOthers).await,
@@ -121,8 +134,8 @@ impl Client {
     }
 
     /// Asks the process that has the connection to come into step with the home, and waits for
-    /// it. False when that process is gone: then this one may connect.
-    async fn sync_by_owner(&mut self) -> Result<bool> {
+    /// it.
+    async fn sync_by_owner(&mut self) -> Result<ByOwner> {
         let asked = self.db.write(|tx| {
             let asked = settings::number(tx, settings::SYNC_ASKED)? + 1;
             settings::set_text(tx, settings::SYNC_ASKED, &asked.to_string())?;
@@ -132,13 +145,13 @@ impl Client {
         while Instant::now() < until {
             sleep(BY_OWNER_POLL).await;
             if self.db.read(|tx| settings::number(tx, settings::SYNC_DONE))? >= asked {
-                return Ok(true);
+                return Ok(ByOwner::Done);
             }
             if self.own_connection()? {
-                return Ok(false);
+                return Ok(ByOwner::Gone);
             }
         }
-        Ok(true)
+        Ok(ByOwner::Silent)
     }
 
     /// What other processes have asked for so far; [`Self::answer_sync`] says that it is done.

@@ -16,12 +16,15 @@ struct CheckRow {
     fix: Option<String>,
     #[serde(skip)]
     kind: Verdict,
+    #[serde(skip)]
+    is_unreachable: bool,
 }
 
 impl CheckRow {
     fn new(step: &str, kind: Verdict, detail: String, fix: &str) -> Self {
         let fix = Some(fix.to_owned()).filter(|fix| !fix.is_empty());
-        Self { step: step.to_owned(), verdict: kind.word(), detail, fix, kind }
+        let (step, verdict) = (step.to_owned(), kind.word());
+        Self { step, verdict, detail, fix, kind, is_unreachable: false }
     }
 
     fn human(&self, printer: &Printer) -> String {
@@ -42,7 +45,8 @@ impl CheckRow {
 
 impl From<Check> for CheckRow {
     fn from(check: Check) -> Self {
-        Self::new(check.step, check.verdict, check.detail, check.fix)
+        let is_unreachable = check.is_unreachable;
+        Self { is_unreachable, ..Self::new(check.step, check.verdict, check.detail, check.fix) }
     }
 }
 
@@ -73,10 +77,7 @@ pub(crate) async fn run(profile: &ProfileArgs, printer: &Printer) -> Result<(), 
         }
     }
     let Some(failed) = rows.iter().find(|row| row.kind == Verdict::Fail) else { return Ok(()) };
-    let exit = match failed.step.as_str() {
-        "names" | "network" | "handshake" | "answer" => Exit::Unreachable,
-        _ => Exit::Failed,
-    };
+    let exit = if failed.is_unreachable { Exit::Unreachable } else { Exit::Failed };
     let message = format!("{}: {}", failed.step, failed.detail);
     Err(CliError::new(exit, "not_well", message, failed.fix.clone().unwrap_or_default()))
 }

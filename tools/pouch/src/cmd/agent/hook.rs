@@ -17,8 +17,10 @@ use crate::args::AgentArgs;
 /// Hooks at once, and how long one may take before it is ended.
 const AT_ONCE: usize = 4;
 const LIMIT: Duration = Duration::from_secs(30);
-/// Events that wait for their hook before the agent waits for them.
+/// Events that wait for their hook at a time; the others stay in the database until there is room.
 const WAITING: usize = 256;
+/// How long hooks that run may still take when the agent ends.
+const FAREWELL: Duration = Duration::from_secs(3);
 /// Characters of a text that a notification shows.
 const SHOWN: usize = 200;
 
@@ -39,7 +41,8 @@ pub(super) struct Hooks {
     notify: bool,
     turns: Arc<Semaphore>,
     open: BTreeSet<i64>,
-    running: JoinSet<i64>,
+    /// The event that was told; none if the agent ends before its turn came.
+    running: JoinSet<Option<i64>>,
 }
 
 impl Hooks {
@@ -59,48 +62,53 @@ impl Hooks {
     /// The first event that has not been told yet.
     pub(super) fn first_open(&mut self) -> Option<i64> {
         while let Some(done) = self.running.try_join_next() {
-            self.done(done);
+            done_with(&mut self.open, done);
         }
         self.open.first().copied()
     }
 
+    /// Whether one more event can be told.
+    pub(super) fn has_room(&self) -> bool {
+        self.running.len() < WAITING
+    }
+
     /// Tells it as soon as others have been told.
-    pub(super) async fn tell(&mut self, number: i64, news: News) {
+    pub(super) fn tell(&mut self, number: i64, news: News) {
         if self.command.is_none() && !self.notify {
             return;
-        }
-        while self.running.len() >= WAITING {
-            if let Some(done) = self.running.join_next().await {
-                self.done(done);
-            }
         }
         self.open.insert(number);
         let (turns, command, notify) = (self.turns.clone(), self.command.clone(), self.notify);
         self.running.spawn(async move {
-            let _turn = turns.acquire().await;
+            let _turn = turns.acquire().await.ok()?;
             if let Some(command) = command {
                 run(&mut shell(&command, &news), &news.line).await;
             }
             if notify {
                 run(&mut notification(&news), "").await;
             }
-            number
+            Some(number)
         });
     }
 
-    /// Waits until all has been told.
+    /// Begins no more hooks, and waits a little for those that run. What was not told is told by the
+    /// next agent.
     pub(super) async fn finish(&mut self) {
-        while let Some(done) = self.running.join_next().await {
-            self.done(done);
+        self.turns.close();
+        let ended = async {
+            while let Some(done) = self.running.join_next().await {
+                done_with(&mut self.open, done);
+            }
+        };
+        if tokio::time::timeout(FAREWELL, ended).await.is_err() {
+            self.running.shutdown().await;
         }
     }
+}
 
-    fn done(&mut self, done: Result<i64, tokio::task::JoinError>) {
-        match done {
-            Ok(number) => drop(self.open.remove(&number)),
-            // Nobody ends these tasks, and they do not panic.
-            Err(error) => tracing::error!(%error, "a hook's task ended"),
-        }
+fn done_with(open: &mut BTreeSet<i64>, done: Result<Option<i64>, tokio::task::JoinError>) {
+    if let Ok(Some(number)) = done {
+        open.remove(&number);
     }
 }
 
@@ -189,11 +197,28 @@ mod tests {
         let printer = postroad_cli::GlobalArgs::default().printer();
         let mut hooks = Hooks::new(&args, &printer);
         for number in [4, 5] {
-            hooks.tell(number, news("hi")).await;
+            hooks.tell(number, news("hi"));
         }
-        assert_eq!(hooks.open.first(), Some(&4));
-        hooks.finish().await;
-        assert_eq!(hooks.first_open(), None);
+        assert_eq!(hooks.first_open(), Some(4));
+        while hooks.first_open().is_some() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
         assert_eq!(std::fs::read_to_string(file).unwrap(), "{}\n{}\n");
+    }
+
+    #[tokio::test]
+    async fn an_agent_that_ends_waits_for_no_queue_and_forgets_none_of_it() {
+        let args = AgentArgs { hook: Some("sleep 60".to_owned()), notify: false };
+        let printer = postroad_cli::GlobalArgs::default().printer();
+        let mut hooks = Hooks::new(&args, &printer);
+        for number in 1..=20 {
+            assert!(hooks.has_room());
+            hooks.tell(number, news("hi"));
+        }
+        tokio::task::yield_now().await;
+        let begun = std::time::Instant::now();
+        hooks.finish().await;
+        assert!(begun.elapsed() < FAREWELL * 2);
+        assert_eq!(hooks.first_open(), Some(1), "all are told by the next agent");
     }
 }

@@ -6,6 +6,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use postroad_cli::{CliError, now_ms, rfc3339_ms};
+use rustix::process::{Pid, test_kill_process};
 use serde::{Deserialize, Serialize};
 
 const FILE: &str = "agent";
@@ -18,6 +19,13 @@ pub(crate) struct Running {
     pub(crate) pid: u32,
     /// RFC 3339.
     pub(crate) since: String,
+}
+
+impl Running {
+    fn is_alive(&self) -> bool {
+        let pid = i32::try_from(self.pid).ok().and_then(Pid::from_raw);
+        pid.is_some_and(|pid| test_kill_process(pid).is_ok())
+    }
 }
 
 /// Held by the agent as long as it runs: the system gives the lock back, however it ends.
@@ -52,8 +60,9 @@ pub(crate) fn running(profile: &Path) -> Result<Option<Running>, CliError> {
         Ok(()) => Ok(None),
         Err(TryLockError::WouldBlock) => {
             let text = std::fs::read(profile.join(FILE)).map_err(|error| failed(&error))?;
-            // It is just about to write.
-            Ok(serde_json::from_slice(&text).ok())
+            let found: Option<Running> = serde_json::from_slice(&text).ok();
+            // One that is just about to write has not yet replaced what the one before it wrote.
+            Ok(found.filter(Running::is_alive))
         }
         Err(TryLockError::Error(error)) => Err(failed(&error)),
     }

@@ -18,6 +18,8 @@ use crate::view::MessageRow;
 
 /// How long the agent works on the connection before it looks whether it is to end.
 const STEP: Duration = Duration::from_millis(250);
+/// When a place that nobody has, and that could not be had, is tried again.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 pub(super) async fn run(
     profile: &ProfileArgs,
@@ -33,9 +35,15 @@ pub(super) async fn run(
     let mut client = open(profile, false, printer).await?;
     client.unlock().map_err(explain)?;
     let place = directory(profile)?;
-    let Some(_place) = Place::take(&place)? else {
-        let Some(found) = running(&place)? else { return Ok(()) };
-        return printer.object(&found, || format!("the agent {} already", found.human()));
+    let _place = loop {
+        if let Some(taken) = Place::take(&place)? {
+            break taken;
+        }
+        if let Some(found) = running(&place)? {
+            return printer.object(&found, || format!("the agent {} already", found.human()));
+        }
+        // Somebody has just looked whether one runs, which takes the lock for a moment.
+        tokio::time::sleep(LOOK_AGAIN).await;
     };
     let hooks = Hooks::new(args, printer);
     let seen = match client.remembered_event().map_err(explain)? {
@@ -73,8 +81,12 @@ impl Agent {
     async fn turn(&mut self, printer: &Printer) -> Result<(), CliError> {
         self.client.step(STEP).await.map_err(explain)?;
         for (number, event) in self.client.events_since(self.seen).map_err(explain)? {
+            // A slow hook must not keep the connection from its work: what is over stays where it is.
+            if !self.hooks.has_room() {
+                break;
+            }
             if let Some(news) = self.news(&event)? {
-                self.hooks.tell(number, news).await;
+                self.hooks.tell(number, news);
             }
             self.seen = number;
         }
