@@ -85,6 +85,24 @@ fn mail_is_told_once_while_no_command_runs_and_what_came_after_a_kill_as_well() 
 }
 
 #[test]
+fn what_comes_after_an_agent_that_had_nothing_to_tell_is_told_by_the_next() {
+    let network = Network::start(2);
+    let (alice, bob) = network.alice_and_bob();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("told");
+    let hook = format!("cat >> '{}'", file.display());
+    let agent = Agent(&bob);
+    agent.start(&hook);
+    assert_eq!(bob.ok(&["agent", "stop"])["stopped"], true);
+    alice.send("bob", "while nobody was there");
+    // Another command takes it in: for the next agent it is no mail, but it is news.
+    assert_eq!(bob.receives(1), ["while nobody was there"]);
+    agent.start(&hook);
+    wait_for("what came meanwhile", || (!told(&file).is_empty()).then_some(()));
+    assert_eq!(texts(&file), ["while nobody was there"]);
+}
+
+#[test]
 fn an_agent_that_hangs_does_not_look_well() {
     let network = Network::start(1);
     let bob = Person::join("bob", &network.nodes[0]);

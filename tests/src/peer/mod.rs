@@ -62,6 +62,8 @@ enum Order {
 #[derive(Default)]
 struct Seen {
     connected: BTreeSet<PeerId>,
+    /// Why an attempt to connect failed last.
+    failure: String,
     gossip: Vec<Vec<u8>>,
 }
 
@@ -148,8 +150,11 @@ impl Peer {
             }
             if dialled.is_none_or(|at| at.elapsed() > REDIAL) {
                 // Refused while another attempt is under way.
-                let _ = self.try_connect(node);
-                dialled = Some(Instant::now());
+                let refused = self.try_connect(node).err();
+                if let Some(at) = dialled.replace(Instant::now()) {
+                    let failure = &self.seen.lock().unwrap().failure;
+                    eprintln!("no connection after {:?}: {failure}; {refused:?}", at.elapsed());
+                }
             }
             None
         });

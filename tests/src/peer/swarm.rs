@@ -104,6 +104,7 @@ fn note(swarm: &Swarm<Behaviour>, event: SwarmEvent<BehaviourEvent>, seen: &Mute
         SwarmEvent::ConnectionEstablished { .. } | SwarmEvent::ConnectionClosed { .. } => {
             seen.connected = swarm.connected_peers().copied().collect();
         }
+        SwarmEvent::OutgoingConnectionError { error, .. } => seen.failure = error.to_string(),
         SwarmEvent::Behaviour(BehaviourEvent::Gossip(gossipsub::Event::Message {
             message,
             ..

@@ -67,22 +67,28 @@ impl Printer {
     /// A list. JSON is one array, JSONL one object per line; for people a table, or `empty` on
     /// standard error when there is nothing.
     pub fn rows<R: Row>(&self, rows: &[R], empty: &str) -> Result<(), CliError> {
+        self.list(rows, empty, || table::render(rows, self.format == Format::Wide))
+    }
+
+    /// The same for what people read in another form than a table, which `human` makes. What
+    /// strangers wrote must have gone through [`crate::safe`] there.
+    pub fn list<T: Serialize>(
+        &self,
+        rows: &[T],
+        empty: &str,
+        human: impl FnOnce() -> String,
+    ) -> Result<(), CliError> {
         match self.format {
             Format::Json => self.out(&format!("{}\n", json_line(rows))),
             Format::Jsonl => {
-                self.out(&rows.iter().map(json_line).fold(String::new(), |mut text, line| {
-                    text.push_str(&line);
-                    text.push('\n');
-                    text
-                }))
+                let lines: Vec<String> = rows.iter().map(|row| json_line(row) + "\n").collect();
+                self.out(&lines.concat())
             }
             Format::Table | Format::Wide if rows.is_empty() => {
                 self.hint(empty);
                 Ok(())
             }
-            Format::Table | Format::Wide => {
-                self.out(&table::render(rows, self.format == Format::Wide))
-            }
+            Format::Table | Format::Wide => self.out(&human()),
         }
     }
 
@@ -166,7 +172,7 @@ impl Printer {
                 Exit::Usage,
                 "needs_yes",
                 format!("{question} Nobody can be asked here, so nothing was done"),
-                "add --yes to go ahead, or --dry-run to see what would happen",
+                "add --yes to go ahead",
             ));
         }
         let mut stderr = io::stderr();

@@ -246,16 +246,17 @@ pub(crate) fn erase(tx: &Transaction<'_>, row: i64, target: &Target) -> Result<(
         "UPDATE message SET deleted = 1, text = NULL, content = x'', shown = 1 WHERE row = ?1",
     )?
     .execute([row])?;
-    forget_edits(tx, target)
-}
-
-/// Edits hold texts of their own.
-fn forget_edits(tx: &Transaction<'_>, target: &Target) -> Result<()> {
+    // Edits hold texts of their own. One that waits to be sealed need not be sent any more.
+    let key = params![target.id.0, target.by.0, int(kind::EDIT)];
     tx.prepare_cached(
-        "UPDATE message SET content = x'' WHERE kind = ?3 AND target = ?1 AND target_by = ?2
-         AND row NOT IN (SELECT message FROM outbox WHERE plaintext IS NULL)",
+        "DELETE FROM outbox WHERE plaintext IS NULL AND message IN
+         (SELECT row FROM message WHERE kind = ?3 AND target = ?1 AND target_by = ?2)",
     )?
-    .execute(params![target.id.0, target.by.0, int(kind::EDIT)])?;
+    .execute(key)?;
+    tx.prepare_cached(
+        "UPDATE message SET content = x'' WHERE kind = ?3 AND target = ?1 AND target_by = ?2",
+    )?
+    .execute(key)?;
     Ok(())
 }
 
@@ -287,13 +288,17 @@ pub(crate) fn set_timer(
     Ok(())
 }
 
-/// Erases messages whose time is over, with all that refers to them. Those of ours stay until
-/// their fate is settled.
+/// Messages whose time is over. Those of ours, and what of ours changes others, stay until their
+/// fate is settled.
+const OVER: &str = "FROM message WHERE vanish_at <= ?1
+     AND NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.message = message.row)
+     AND NOT EXISTS (SELECT 1 FROM outbox JOIN message AS change ON change.row = outbox.message
+         WHERE change.target = message.id AND change.target_by = message.account
+         AND change.kind IN (4, 6))";
+
+/// Erases messages whose time is over, with all that changes them.
 pub(crate) fn vanish(tx: &Transaction<'_>, now: Millis) -> Result<()> {
-    let mut query = tx.prepare_cached(
-        "SELECT row, account, id FROM message WHERE vanish_at <= ?1
-         AND NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.message = row) LIMIT ?2",
-    )?;
+    let mut query = tx.prepare_cached(&format!("SELECT row, account, id {OVER} LIMIT ?2"))?;
     let over = query
         .query_map(params![int(now), VANISHING as i64], |row| {
             let target =
@@ -302,10 +307,8 @@ pub(crate) fn vanish(tx: &Transaction<'_>, now: Millis) -> Result<()> {
         })?
         .collect::<rusqlite::Result<Vec<_>>>()?;
     for (row, target) in over {
-        forget_edits(tx, &target)?;
         tx.prepare_cached(
-            "DELETE FROM message WHERE target = ?1 AND target_by = ?2 AND kind IN (?3, ?4)
-             AND NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.message = message.row)",
+            "DELETE FROM message WHERE target = ?1 AND target_by = ?2 AND kind IN (?3, ?4)",
         )?
         .execute(params![
             target.id.0,
@@ -321,9 +324,6 @@ pub(crate) fn vanish(tx: &Transaction<'_>, now: Millis) -> Result<()> {
 
 /// Whether [`vanish`] has something to do.
 pub(crate) fn is_due(tx: &Transaction<'_>, now: Millis) -> Result<bool> {
-    let mut query = tx.prepare_cached(
-        "SELECT 1 FROM message WHERE vanish_at <= ?1
-         AND NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.message = row)",
-    )?;
+    let mut query = tx.prepare_cached(&format!("SELECT 1 {OVER}"))?;
     Ok(query.exists([int(now)])?)
 }

@@ -243,12 +243,28 @@ pub(crate) fn missing(
     let (mut next, mut missing) = (1, Vec::new());
     while let Some(row) = rows.next()? {
         let (first, last) = (unsigned(row, "first")?, unsigned(row, "last")?);
-        if first > next && missing.len() < limit {
+        if first > next {
             missing.push((next, first - 1));
+        }
+        if missing.len() == limit {
+            break;
         }
         next = next.max(last + 1);
     }
     Ok(missing)
+}
+
+/// What of these ranges is missing: whatever a device says of its numbers, one that came stays one
+/// that came, and none is counted twice.
+fn missing_among(
+    tx: &Transaction<'_>,
+    chat: &ConversationId,
+    sender: DeviceAddress,
+    (first, last): (u64, u64),
+) -> Result<impl Iterator<Item = (u64, u64)>> {
+    let missing = missing(tx, chat, sender, usize::MAX)?.into_iter();
+    let clipped = missing.map(move |(from, to)| (from.max(first), to.min(last)));
+    Ok(clipped.filter(|(from, to)| from <= to))
 }
 
 /// A device says that these numbers of its held nothing for a person: they are missed no more.
@@ -258,13 +274,9 @@ pub(crate) fn close(
     sender: DeviceAddress,
     ranges: &[(u64, u64)],
 ) -> Result<()> {
-    for (first, last) in ranges {
-        // Only what is missing, so that one that came stays one that came.
-        for (from, to) in missing(tx, chat, sender, usize::MAX)? {
-            let (from, to) = (from.max(*first), to.min(*last));
-            if from <= to {
-                take_range(tx, chat, sender, (from, to))?;
-            }
+    for range in ranges {
+        for missing in missing_among(tx, chat, sender, *range)? {
+            take_range(tx, chat, sender, missing)?;
         }
     }
     Ok(())
@@ -277,13 +289,10 @@ pub(crate) fn give_up(
     sender: DeviceAddress,
     ranges: &[(u64, u64)],
 ) -> Result<()> {
-    let mut insert = tx.prepare_cached("INSERT OR IGNORE INTO lost VALUES (?1, ?2, ?3, ?4, ?5)")?;
-    for (first, last) in ranges {
-        for (from, to) in missing(tx, chat, sender, usize::MAX)? {
-            let (from, to) = (from.max(*first), to.min(*last));
-            if from <= to {
-                insert.execute(params![chat.0, sender.0.0, sender.1, int(from), int(to)])?;
-            }
+    let mut insert = tx.prepare_cached("INSERT INTO lost VALUES (?1, ?2, ?3, ?4, ?5)")?;
+    for range in ranges {
+        for (first, last) in missing_among(tx, chat, sender, *range)? {
+            insert.execute(params![chat.0, sender.0.0, sender.1, int(first), int(last)])?;
         }
     }
     Ok(())

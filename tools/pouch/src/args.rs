@@ -1,10 +1,18 @@
 //! The command line.
 
+mod agent;
+mod changes;
+mod people;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use postroad_cli::{CompletionsArgs, GlobalArgs, ManArgs, Program, parse_duration};
+
+pub(crate) use agent::{Agent, AgentArgs};
+pub(crate) use changes::{Delete, Edit, Forward, React, Timer, TimerArgs};
+pub(crate) use people::{Contact, Request, Requests};
 
 /// The Postroad messenger.
 ///
@@ -82,6 +90,11 @@ pub(crate) enum Command {
     /// Print what happens, one JSON object per line, until interrupted
     Watch,
     /// Keep connected in the background, and tell of what comes in
+    ///
+    /// Nothing counts as read by that. At most four hooks run at once, in any order; one that takes longer than 30
+    /// seconds is ended, with what it has started, and the agent's log, agent.log in the profile, says so. Each
+    /// message and request is told once, also what comes while no agent runs: the next one goes on from there, as long
+    /// as no more than ten thousand events lie between. Hooks that an end or a kill of the agent cut off run again.
     #[command(subcommand)]
     Agent(Agent),
     /// Show each step of a message's way, and what it waits for
@@ -119,103 +132,6 @@ pub(crate) struct Whoami {
     pub(crate) qr: bool,
 }
 
-#[derive(Debug, Subcommand)]
-pub(crate) enum Contact {
-    /// Add a contact by link or handle
-    Add {
-        /// A contact link, or a handle: alice@road.example, or alice@ and the id of her node
-        ///
-        /// The name of a node is looked up in your own list of names, then in the DNS: a TXT record
-        /// "postroad=NODE-ID" at _postroad.road.example. A node's id needs neither.
-        contact: String,
-        /// What to call them here
-        #[arg(long)]
-        name: Option<String>,
-    },
-    /// List contacts
-    Ls,
-    /// Make a link for others to add you
-    Invite {
-        /// How often it may be used; without it, until revoked
-        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
-        uses: Option<u64>,
-        /// How long it may be used, such as 7d
-        #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
-        expires: Option<Duration>,
-        /// Show it as a QR code
-        #[arg(long)]
-        qr: bool,
-    },
-    /// List your own links
-    Invites,
-    /// Take one of your own links back
-    Revoke {
-        /// The link
-        link: String,
-    },
-    /// Give a contact another name
-    Rename {
-        /// Name, handle or id
-        contact: String,
-        /// The new name
-        name: String,
-    },
-    /// Compare safety words with a contact, so that nobody can be in between
-    ///
-    /// Both sides see the same twelve words. Compare them face to face or by phone, not by Postroad; or let one
-    /// side read in the code that the other one shows.
-    Verify {
-        /// Name, handle or id
-        contact: String,
-        /// Show this side's code as a QR code
-        #[arg(long)]
-        qr: bool,
-        /// The code that the other side shows: postroad:verify#…
-        #[arg(long, value_name = "LINK", conflicts_with = "undo")]
-        code: Option<String>,
-        /// Count them as not verified again
-        #[arg(long)]
-        undo: bool,
-    },
-    /// Take nothing more from a contact
-    Block {
-        /// Name, handle or id
-        contact: String,
-    },
-    /// Take a blocked contact back
-    Unblock {
-        /// Name, handle or id
-        contact: String,
-    },
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Requests {
-    #[command(subcommand)]
-    pub(crate) verb: Option<Request>,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Request {
-    /// List them
-    Ls,
-    /// Make somebody who asks a contact
-    Accept {
-        /// Name, handle or id
-        contact: String,
-    },
-    /// Forget a request; nothing is said
-    Ignore {
-        /// Name, handle or id
-        contact: String,
-    },
-    /// Forget a request and take no other from there
-    Block {
-        /// Name, handle or id
-        contact: String,
-    },
-}
-
 #[derive(Debug, Args)]
 pub(crate) struct Send {
     /// Name, handle or id; who is found by handle and is no contact yet is asked first
@@ -242,69 +158,6 @@ pub(crate) struct Wait {
     /// How long to wait
     #[arg(long, value_name = "DURATION", default_value = "20s", value_parser = parse_duration)]
     pub(crate) timeout: Duration,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Forward {
-    /// The message's id, as inbox and read show it
-    pub(crate) message: String,
-    /// Name, handle or id
-    pub(crate) to: String,
-    #[command(flatten)]
-    pub(crate) wait: Wait,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Edit {
-    /// The message's id, as send and read show it
-    pub(crate) message: String,
-    /// The whole new text
-    #[arg(allow_hyphen_values = true)]
-    pub(crate) text: String,
-    #[command(flatten)]
-    pub(crate) wait: Wait,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Delete {
-    /// The message's id, as send and read show it
-    pub(crate) message: String,
-    #[command(flatten)]
-    pub(crate) wait: Wait,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct React {
-    /// The message's id, as inbox and read show it
-    pub(crate) message: String,
-    /// One emoji, in place of an earlier one; without it that is taken back
-    pub(crate) emoji: Option<String>,
-    #[command(flatten)]
-    pub(crate) wait: Wait,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct TimerArgs {
-    /// Name, handle or id
-    pub(crate) chat: String,
-    /// How long texts are kept from now on, such as 1h or 7d, or off
-    #[arg(value_parser = parse_timer)]
-    pub(crate) after: Timer,
-    #[command(flatten)]
-    pub(crate) wait: Wait,
-}
-
-/// How long texts are kept.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Timer {
-    /// For ever.
-    Off,
-    /// That long.
-    After(Duration),
-}
-
-fn parse_timer(text: &str) -> Result<Timer, String> {
-    if text == "off" { Ok(Timer::Off) } else { parse_duration(text).map(Timer::After) }
 }
 
 /// States that can be waited for.
@@ -337,33 +190,6 @@ pub(crate) struct Read {
     /// Only messages whose text contains each of these words, be it within others
     #[arg(long, value_name = "TEXT")]
     pub(crate) search: Option<String>,
-}
-
-/// The process that keeps a profile connected.
-#[derive(Debug, Subcommand)]
-pub(crate) enum Agent {
-    /// Start it in the background; one that runs already is left alone
-    Start(AgentArgs),
-    /// End it in order
-    Stop,
-    /// Show whether it runs
-    Status,
-    /// Be the agent, in the foreground, until interrupted
-    Run(AgentArgs),
-    /// Print a unit with which systemd starts it when you log in
-    Unit(AgentArgs),
-}
-
-/// How the agent tells of what comes in.
-#[derive(Debug, Clone, Args)]
-pub(crate) struct AgentArgs {
-    /// What to run for each message and each request, by sh -c: it gets one JSON object on standard
-    /// input, as watch prints them, and POSTROAD_EVENT, POSTROAD_CHAT and POSTROAD_ID
-    #[arg(long, value_name = "COMMAND", env = "POSTROAD_HOOK")]
-    pub(crate) hook: Option<String>,
-    /// Show each message on the desktop, by notify-send
-    #[arg(long)]
-    pub(crate) notify: bool,
 }
 
 #[derive(Debug, Args)]

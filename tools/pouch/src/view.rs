@@ -7,6 +7,8 @@ use postroad_client::{CheckedStep, ContactView, WaitsFor};
 use serde::Serialize;
 
 pub(crate) use message::MessageRow;
+#[cfg(test)]
+pub(crate) use message::sample;
 
 /// A contact.
 #[derive(Debug, Serialize)]

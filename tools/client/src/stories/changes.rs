@@ -72,6 +72,32 @@ fn found(person: &mut Person, search: &str) -> usize {
 }
 
 #[test]
+fn an_edit_that_was_not_sent_yet_leaves_no_text_behind() {
+    let (mut alice, mut bob) = friends();
+    let (row, id) = alice.writes("bob", "psst").unwrap();
+    hand_all(&mut alice, &mut bob);
+    hand_all(&mut bob, &mut alice);
+    let edit = Edit { id, text: "a secret".to_owned() };
+    alice.sends_at("bob", kind::EDIT, &edit, NOW + 1);
+    alice.execute("UPDATE message SET vanish_at = 1 WHERE kind = 1");
+    // It goes with its edit, which is still to be sent.
+    alice.db.write(|tx| amend::vanish(tx, NOW)).unwrap();
+    assert_eq!(alice.message(row).text.as_deref(), Some("a secret"));
+    alice.sends("bob", kind::DELETE, &Delete { id });
+    let edits: Vec<Vec<u8>> = alice
+        .db
+        .read(|tx| {
+            let mut query = tx.prepare("SELECT content FROM message WHERE kind = 4")?;
+            let rows = query.query_map([], |row| row.get(0))?;
+            Ok(rows.collect::<rusqlite::Result<_>>()?)
+        })
+        .unwrap();
+    assert_eq!(edits, [Vec::<u8>::new()]);
+    // The deletion alone goes out.
+    assert_eq!(alice.offers(NOW).len(), 1);
+}
+
+#[test]
 fn nobody_changes_what_another_wrote() {
     let (mut alice, mut bob) = friends();
     let (_, id) = alice.writes("bob", "mine").unwrap();

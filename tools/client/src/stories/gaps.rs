@@ -39,6 +39,21 @@ fn gaps(person: &mut Person) -> Vec<(u64, u64)> {
     person.inbox().iter().map(|m| (m.missing_before, m.lost_before)).collect()
 }
 
+/// The home has got a prekey of somebody's.
+fn give_key(of: &mut Person, to: &mut Person) {
+    let (prekey, their) = (of.prekey(), of.own());
+    let list = their.devices.open(&their.network).unwrap();
+    let keep = |tx: &Transaction<'_>| {
+        keep_prekeys(tx, &their.network, &their.account, &list, &[prekey], clock::now())
+    };
+    to.db.write(keep).unwrap();
+}
+
+/// What Bob calls Alice, who wrote first.
+fn name_of(person: &mut Person) -> String {
+    person.db.read(contacts::all).unwrap()[0].name.clone()
+}
+
 fn mark_all(person: &mut Person) {
     person.execute("UPDATE message SET shown = 1");
 }
@@ -71,12 +86,8 @@ fn what_a_node_dropped_is_asked_for_and_comes_once_in_its_place() {
 fn a_lost_receipt_is_no_lost_message() {
     let (mut alice, mut bob) = acquainted();
     mark_all(&mut bob);
-    alice.execute("UPDATE message SET shown = 1");
-    bob.writes("alice", "hello").ok();
-    let name = alice.db.read(contacts::all).unwrap()[0].name.clone();
-    assert_eq!(name, "bob");
     // Alice's receipt gets lost once her node had it, so she does not have it any more.
-    let with = bob.db.read(contacts::all).unwrap()[0].name.clone();
+    let with = name_of(&mut bob);
     bob.writes(&with, "seen?").unwrap();
     settle(&mut bob, &mut alice, NOW);
     assert!(lose(&mut alice) > 0);
@@ -126,15 +137,7 @@ fn a_device_that_lost_its_sessions_asks_on_a_new_one_and_gets_what_it_missed() {
     settle(&mut alice, &mut bob, NOW);
     assert_eq!((bob.texts().len(), bob.problems()), (0, vec!["unopened".to_owned()]));
     // Bob has no session, so his home gives him a key of Alice's.
-    let prekey = alice.prekey();
-    let their = alice.own();
-    let list = their.devices.open(&their.network).unwrap();
-    bob.db
-        .write(|tx| {
-            let account = &their.account;
-            keep_prekeys(tx, &their.network, account, &list, &[prekey], clock::now())
-        })
-        .unwrap();
+    give_key(&mut alice, &mut bob);
     settle(&mut bob, &mut alice, NOW);
     settle(&mut alice, &mut bob, NOW);
     assert_eq!(bob.texts(), ["can you read this?"]);
@@ -161,7 +164,7 @@ fn a_session_that_only_one_side_lost_is_given_up_for_a_new_one() {
     for turn in 0..3 {
         alice.writes("bob", &format!("turn {turn}")).unwrap();
         settle(&mut alice, &mut bob, NOW);
-        let with = bob.db.read(contacts::all).unwrap()[0].name.clone();
+        let with = name_of(&mut bob);
         bob.writes(&with, "yes").unwrap();
         settle(&mut bob, &mut alice, NOW);
     }
@@ -179,14 +182,7 @@ fn a_session_that_only_one_side_lost_is_given_up_for_a_new_one() {
     assert!(!bob.problems().is_empty());
     // The question waits for a key: the old session would not carry it.
     assert_eq!(settle(&mut bob, &mut alice, NOW), 0);
-    let (prekey, their) = (alice.prekey(), alice.own());
-    let list = their.devices.open(&their.network).unwrap();
-    bob.db
-        .write(|tx| {
-            let account = &their.account;
-            keep_prekeys(tx, &their.network, account, &list, &[prekey], clock::now())
-        })
-        .unwrap();
+    give_key(&mut alice, &mut bob);
     assert!(settle(&mut bob, &mut alice, NOW) > 0);
     settle(&mut alice, &mut bob, NOW);
     assert_eq!(bob.texts(), ["lost?"]);

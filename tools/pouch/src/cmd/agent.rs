@@ -91,6 +91,8 @@ async fn start(profile: &ProfileArgs, args: &AgentArgs, printer: &Printer) -> Re
         }
         let ended = child.try_wait().map_err(failed)?;
         if ended.is_some() || Instant::now() > until {
+            // One that is late must not come up after this was said.
+            let _ = child.kill().and_then(|()| child.wait());
             let hint = format!("{} says why; pouch agent run shows it", place::log_path(&place));
             return Err(CliError::failed("not_started", "the agent did not start", hint));
         }

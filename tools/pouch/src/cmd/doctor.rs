@@ -1,6 +1,6 @@
 //! `doctor`: which step of the way to the node fails, and why.
 
-use postroad_cli::{CliError, Colour, Exit, Format, Printer, Row, safe};
+use postroad_cli::{CliError, Colour, Exit, Printer, safe};
 use postroad_client::{Check, STEPS, Verdict};
 use serde::Serialize;
 
@@ -50,14 +50,6 @@ impl From<Check> for CheckRow {
     }
 }
 
-impl Row for CheckRow {
-    const COLUMNS: &'static [postroad_cli::Column] = &[];
-
-    fn cells(&self) -> Vec<String> {
-        Vec::new()
-    }
-}
-
 pub(crate) async fn run(profile: &ProfileArgs, printer: &Printer) -> Result<(), CliError> {
     let rows = match open(profile, false, printer).await {
         Ok(mut client) => {
@@ -69,13 +61,7 @@ pub(crate) async fn run(profile: &ProfileArgs, printer: &Printer) -> Result<(), 
         }
         Err(error) => without_profile(&error),
     };
-    match printer.format() {
-        Format::Json | Format::Jsonl => printer.rows(&rows, "")?,
-        Format::Table | Format::Wide => {
-            let lines: Vec<String> = rows.iter().map(|row| row.human(printer)).collect();
-            printer.out(&lines.concat())?;
-        }
-    }
+    printer.list(&rows, "", || rows.iter().map(|row| row.human(printer)).collect())?;
     let Some(failed) = rows.iter().find(|row| row.kind == Verdict::Fail) else { return Ok(()) };
     let exit = if failed.is_unreachable { Exit::Unreachable } else { Exit::Failed };
     let message = format!("{}: {}", failed.step, failed.detail);

@@ -1,6 +1,6 @@
 //! Reading: `chats`, `inbox`, `read`.
 
-use postroad_cli::{CliError, Format, Printer, json_line, rfc3339_ms, safe};
+use postroad_cli::{CliError, Format, Printer, rfc3339_ms, safe};
 use postroad_client::{Client, Message, Query};
 
 use crate::args::{Inbox, Read};
@@ -95,20 +95,6 @@ fn print(
 ) -> Result<(), CliError> {
     let mut rows: Vec<MessageRow> = messages.iter().map(MessageRow::from).collect();
     rows.iter_mut().for_each(|row| row.blocked = blocked);
-    match printer.format() {
-        Format::Json => printer.out(&format!("{}\n", json_line(&rows))),
-        Format::Jsonl => {
-            let lines: Vec<String> = rows.iter().map(|row| json_line(row) + "\n").collect();
-            printer.out(&lines.concat())
-        }
-        Format::Table | Format::Wide if rows.is_empty() => {
-            printer.hint(empty);
-            Ok(())
-        }
-        format @ (Format::Table | Format::Wide) => {
-            let is_wide = format == Format::Wide;
-            let texts: Vec<String> = rows.iter().map(|row| row.human(is_wide)).collect();
-            printer.out(&texts.concat())
-        }
-    }
+    let is_wide = printer.format() == Format::Wide;
+    printer.list(&rows, empty, || rows.iter().map(|row| row.human(is_wide)).collect())
 }

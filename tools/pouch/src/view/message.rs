@@ -173,41 +173,42 @@ impl MessageRow {
     }
 }
 
+/// A message of Bob's, for tests.
+#[cfg(test)]
+pub(crate) fn sample(text: &str) -> Message {
+    Message {
+        row: 1,
+        id: postroad_proto::ids::MessageId([1; 16]),
+        contact: postroad_proto::ids::AccountId([2; 32]),
+        chat: "bob\u{202e}".to_owned(),
+        outgoing: false,
+        kind: 1,
+        text: Some(text.to_owned()),
+        reply: None,
+        forwarded: false,
+        edited: false,
+        deleted: false,
+        reactions: Vec::new(),
+        vanish_after: None,
+        sent_at: 0,
+        received_at: Some(1),
+        state: postroad_client::State::Delivered,
+        reason: String::new(),
+        shown: false,
+        missing_before: 2,
+        lost_before: 0,
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use postroad_client::State;
-    use postroad_proto::ids::{AccountId, MessageId};
+    use postroad_proto::ids::MessageId;
 
     use super::*;
 
-    fn message(text: &str) -> Message {
-        Message {
-            row: 1,
-            id: MessageId([1; 16]),
-            contact: AccountId([2; 32]),
-            chat: "bob\u{202e}".to_owned(),
-            outgoing: false,
-            kind: 1,
-            text: Some(text.to_owned()),
-            reply: None,
-            forwarded: false,
-            edited: false,
-            deleted: false,
-            reactions: Vec::new(),
-            vanish_after: None,
-            sent_at: 0,
-            received_at: Some(1),
-            state: State::Delivered,
-            reason: String::new(),
-            shown: false,
-            missing_before: 2,
-            lost_before: 0,
-        }
-    }
-
     #[test]
     fn what_scripts_rely_on_is_there_and_exact() {
-        let row = MessageRow::from(&message("a\u{1b}[2Jb"));
+        let row = MessageRow::from(&sample("a\u{1b}[2Jb"));
         let json = serde_json::to_value(&row).unwrap();
         for key in ["id", "chat", "from", "kind", "text", "sent_at", "received_at", "state"] {
             assert!(json.get(key).is_some(), "{key}");
@@ -219,7 +220,7 @@ mod tests {
 
     #[test]
     fn nothing_from_a_stranger_reaches_the_terminal() {
-        let text = MessageRow::from(&message("a\u{1b}[2Jb\nme  forged\u{202e}")).human(true);
+        let text = MessageRow::from(&sample("a\u{1b}[2Jb\nme  forged\u{202e}")).human(true);
         assert!(!text.contains('\u{1b}') && !text.contains('\u{202e}'), "{text:?}");
         assert!(text.contains("\n  me  forged"), "a second line is indented: {text:?}");
         assert!(text.starts_with("-- 2 messages missing here --"));
@@ -235,7 +236,7 @@ mod tests {
             reactions: vec![Reaction { outgoing: true, emoji: "\u{1b}x".into() }],
             missing_before: 0,
             lost_before: 1,
-            ..message("hi")
+            ..sample("hi")
         };
         let text = MessageRow::from(&full).human(false);
         for part in
@@ -244,9 +245,9 @@ mod tests {
             assert!(text.contains(part), "{part} in {text:?}");
         }
         assert!(text.ends_with("x me\n") && !text.contains('\u{1b}'), "{text:?}");
-        let gone = Message { text: None, deleted: true, ..message("") };
+        let gone = Message { text: None, deleted: true, ..sample("") };
         assert!(MessageRow::from(&gone).human(false).contains("[deleted]"));
-        let timer = Message { text: None, kind: 15, vanish_after: Some(3600), ..message("") };
+        let timer = Message { text: None, kind: 15, vanish_after: Some(3600), ..sample("") };
         assert!(MessageRow::from(&timer).human(false).contains("vanish 1h after"));
     }
 }

@@ -138,7 +138,9 @@ async fn run(command: &mut Command, input: &str) {
         Ok(child) => child,
         Err(error) => return complain(&format!("cannot be run: {error}")),
     };
-    let group = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
+    // Declared after the child, so that it goes before it: while nobody has waited for the child, its
+    // number is nobody else's.
+    let mut group = Group(child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)));
     let stdin = child.stdin.take();
     let work = async {
         if let Some(mut stdin) = stdin {
@@ -147,15 +149,26 @@ async fn run(command: &mut Command, input: &str) {
         }
         child.wait().await
     };
-    match tokio::time::timeout(LIMIT, work).await {
+    let ended = tokio::time::timeout(LIMIT, work).await;
+    if ended.is_ok() {
+        // It has ended by itself; what it left running on purpose stays.
+        group.0 = None;
+    }
+    match ended {
         Ok(Ok(status)) if status.success() => {}
         Ok(Ok(status)) => complain(&format!("ended with {status}")),
         Ok(Err(error)) => complain(&error.to_string()),
-        Err(_) => {
-            if let Some(group) = group {
-                let _ = kill_process_group(group, Signal::KILL);
-            }
-            complain(&format!("took longer than {LIMIT:?} and was ended"));
+        Err(_) => complain(&format!("took longer than {LIMIT:?} and was ended")),
+    }
+}
+
+/// A hook and whatever it has started. Ended with this, also when the agent ends before the hook.
+struct Group(Option<Pid>);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(group) = self.0.take() {
+            let _ = kill_process_group(group, Signal::KILL);
         }
     }
 }
@@ -208,16 +221,23 @@ mod tests {
 
     #[tokio::test]
     async fn an_agent_that_ends_waits_for_no_queue_and_forgets_none_of_it() {
-        let args = AgentArgs { hook: Some("sleep 60".to_owned()), notify: false };
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let hook = format!("exec 3> '{}'; sleep 60 & wait", pipe.display());
+        let args = AgentArgs { hook: Some(hook), notify: false };
         let printer = postroad_cli::GlobalArgs::default().printer();
         let mut hooks = Hooks::new(&args, &printer);
         for number in 1..=20 {
             assert!(hooks.has_room());
             hooks.tell(number, news("hi"));
         }
+        // Ends when nobody has the pipe any more: neither a hook nor what it has started.
+        let open = std::thread::spawn(move || std::fs::read(pipe));
         tokio::task::yield_now().await;
         let begun = std::time::Instant::now();
         hooks.finish().await;
+        open.join().unwrap().unwrap();
         assert!(begun.elapsed() < FAREWELL * 2);
         assert_eq!(hooks.first_open(), Some(1), "all are told by the next agent");
     }

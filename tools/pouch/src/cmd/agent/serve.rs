@@ -42,13 +42,21 @@ pub(super) async fn run(
         if let Some(found) = running(&place)? {
             return printer.object(&found, || format!("the agent {} already", found.human()));
         }
+        if stop.load(Ordering::Relaxed) {
+            return Ok(());
+        }
         // Somebody has just looked whether one runs, which takes the lock for a moment.
         tokio::time::sleep(LOOK_AGAIN).await;
     };
     let hooks = Hooks::new(args, printer);
     let seen = match client.remembered_event().map_err(explain)? {
         Some(seen) => seen,
-        None => client.newest_event().map_err(explain)?,
+        None => {
+            // Kept at once: what comes in after this agent, even if nothing came in before, is news.
+            let newest = client.newest_event().map_err(explain)?;
+            client.remember_event(newest).map_err(explain)?;
+            newest
+        }
     };
     let mut agent = Agent { client, hooks, seen, remembered: seen, told: None };
     while !stop.load(Ordering::Relaxed) {

@@ -5,6 +5,7 @@ use postroad_proto::ids::{AccountId, MessageId, NodeId};
 use postroad_proto::link::NodeLink;
 
 use super::*;
+use crate::view::sample;
 
 /// What people who mean harm write.
 const HOSTILE: &[&str] = &[
@@ -44,26 +45,11 @@ fn contact(name: &str) -> ContactView {
 
 fn message(text: &str) -> Message {
     Message {
-        row: 1,
-        id: MessageId([1; 16]),
-        contact: AccountId([2; 32]),
         chat: "bob".to_owned(),
-        outgoing: false,
-        kind: 1,
-        text: Some(text.to_owned()),
-        reply: None,
-        forwarded: false,
-        edited: false,
-        deleted: false,
-        reactions: Vec::new(),
-        vanish_after: None,
         sent_at: 1_800_000_000_000,
         received_at: Some(1_800_000_001_000),
-        state: State::Delivered,
-        reason: String::new(),
-        shown: false,
         missing_before: 0,
-        lost_before: 0,
+        ..sample(text)
     }
 }
 
