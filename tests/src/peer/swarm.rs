@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use libp2p::gossipsub::{self, IdentTopic, MessageAuthenticity, ValidationMode};
+use libp2p::swarm::dial_opts::DialOpts;
 use libp2p::swarm::{NetworkBehaviour, SwarmEvent};
 use libp2p::{Multiaddr, Swarm, SwarmBuilder, identify, identity, noise, ping, tcp, yamux};
 use postroad_proto::SigningKey;
@@ -88,7 +89,10 @@ fn obey(swarm: &mut Swarm<Behaviour>, order: Order, network: &Network) {
     // Whoever ordered may be gone by now.
     match order {
         Order::Dial(address, done) => {
-            let _ = done.send(swarm.dial(address).map_err(|error| error.to_string()));
+            // From a port of its own: from the one it listens on, a connection that lately ended
+            // between the same two ports would stand in the way for a minute.
+            let options = DialOpts::unknown_peer_id().address(address).allocate_new_port().build();
+            let _ = done.send(swarm.dial(options).map_err(|error| error.to_string()));
         }
         Order::HangUp(peer) => drop(swarm.disconnect_peer_id(peer)),
         Order::Publish(bytes, done) => {
