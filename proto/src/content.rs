@@ -5,6 +5,7 @@ use serde_bytes::ByteArray;
 
 use crate::blob::Blob;
 use crate::codec::{self, CodecError};
+use crate::ephemeral::EphemeralSecret;
 use crate::ids::{AccountId, ConversationId, DeviceNumber, Hash, MessageId, Millis};
 use crate::limits::MAX_BODY;
 use crate::record::{AccountRecord, DeviceList, HandleRecord};
@@ -94,8 +95,8 @@ pub struct Card {
     pub handle: Option<Signed<HandleRecord>>,
     /// For writing to the sender.
     pub token: DeliveryToken,
-    /// Reserved: the secret that typing and presence are sealed under.
-    pub ephemeral: Option<ByteArray<32>>,
+    /// What typing and presence are to be sealed under; none if the sender wants to see neither.
+    pub ephemeral: Option<EphemeralSecret>,
     /// False: no delivered or read receipts will come, and `at-node` is final.
     pub sends_receipts: bool,
 }
@@ -115,6 +116,10 @@ pub struct Text {
     /// recipient's from when it was seen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vanish: Option<u64>,
+    /// Where the text names people of the conversation; rising and apart, at most
+    /// [`MAX_MENTIONS`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mentions: Option<Vec<Mention>>,
 }
 
 impl Text {
@@ -123,6 +128,20 @@ impl Text {
         Self { text: text.into(), ..Self::default() }
     }
 }
+
+/// A part of a text that names somebody of the conversation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mention {
+    /// Who is named.
+    pub account: AccountId,
+    /// Where the name begins, bytes of UTF-8.
+    pub start: u64,
+    /// Its length, bytes of UTF-8.
+    pub length: u64,
+}
+
+/// Mentions of one text: as many as a person reads.
+pub const MAX_MENTIONS: usize = 64;
 
 /// A message of the same conversation, by whoever wrote it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

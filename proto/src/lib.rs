@@ -10,6 +10,7 @@ pub mod blob;
 pub mod codec;
 pub mod content;
 pub mod envelope;
+pub mod ephemeral;
 pub mod error;
 pub mod frame;
 pub mod hello;

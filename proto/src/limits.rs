@@ -60,6 +60,10 @@ pub const NODE_RECORD_SECONDS: u64 = 7 * 86_400;
 pub const ACCOUNT_RECORD_SECONDS: u64 = 365 * 86_400;
 /// A rotated delivery token lives this much longer, seconds.
 pub const ROTATED_TOKEN_SECONDS: u64 = 30 * 86_400;
+/// What is sealed in place of a message, bytes: a sign of typing or presence with room to grow.
+pub const MAX_EPHEMERAL: usize = 256;
+/// How long a node holds a sign of typing or presence for another node, seconds.
+pub const EPHEMERAL_SECONDS: u64 = 10;
 /// Strangers' requests that wait for one account.
 pub const MAX_PENDING_REQUESTS: usize = 100;
 /// Envelopes in one batch between nodes: the size at which a batch costs little more than one.

@@ -229,7 +229,7 @@ fn notation(kind: &str) -> String {
         "DeviceNumber" => "u8",
         "String" | "Handle" | "Network" => "text",
         "Blob" => "bytes",
-        "AccountId" | "NodeId" | "Hash" => "bytes(32)",
+        "AccountId" | "NodeId" | "Hash" | "EphemeralSecret" => "bytes(32)",
         "ParcelId" | "MessageId" | "ConversationId" | "DeliveryToken" | "InviteCode" => "bytes(16)",
         "Label" => "bytes(8)",
         other => other,

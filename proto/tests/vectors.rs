@@ -8,6 +8,8 @@ mod common;
 use core::fmt::Debug;
 use std::path::PathBuf;
 
+use chacha20poly1305::XChaCha20Poly1305;
+use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use common::arbitrary::{SMALL_ORDER, SMALL_ORDER_R, plus_group_order};
 use common::sample_frames;
 use common::samples::*;
@@ -592,6 +594,7 @@ fn content() {
         "receipt": case("ReceiptContent", &receipt_content()),
         "empty": case("Introduction", &Introduction {}),
         "reply": case("Text", &reply()),
+        "mention": case("Text", &mention()),
         "edit": case("Edit", &edit()),
         "delete": case("Delete", &delete()),
         "reaction": case("Reaction", &reaction()),
@@ -611,6 +614,7 @@ fn content() {
     reads(&golden["receipt"], &receipt_content());
     reads(&golden["empty"], &Introduction {});
     reads(&golden["reply"], &reply());
+    reads(&golden["mention"], &mention());
     reads(&golden["edit"], &edit());
     reads(&golden["delete"], &delete());
     reads(&golden["reaction"], &reaction());
@@ -619,6 +623,44 @@ fn content() {
     reads(&golden["absent"], &absent());
     reads(&golden["queued"], &queued());
     assert_eq!(Message::decode(&bytes(&golden["text"], "hex")), Ok(message()));
+}
+
+#[test]
+fn ephemerals_of_people() {
+    let secret = ephemeral_secret();
+    let (from, to) = (bob(), alice());
+    let cases = ephemerals().map(|said| {
+        let sealed = secret.seal((&from, &to), &said, EPHEMERAL_NONCE).unwrap();
+        json!({ "said": case("Ephemeral", &said), "nonce": hex(&EPHEMERAL_NONCE), "sealed": hex(&sealed) })
+    });
+    let sealed = sealed_ephemeral();
+    let mut changed = sealed.clone();
+    changed[60] ^= 1;
+    // Padding of zeros alone.
+    let unmarked = {
+        let mut hasher = blake3::Hasher::new_keyed(&secret.0);
+        hasher.update(b"ephemeral day").update(&(NOW / 86_400).to_be_bytes());
+        let cipher = XChaCha20Poly1305::new(&(*hasher.finalize().as_bytes()).into());
+        let payload = Payload { msg: &[0; 64], aad: &[from.0, to.0].concat() };
+        let sealed = cipher.encrypt(&EPHEMERAL_NONCE.into(), payload).unwrap();
+        [&EPHEMERAL_NONCE[..], &sealed].concat()
+    };
+    let refused = [&changed, &sealed[..103].to_vec(), &unmarked].map(|bytes| hex(bytes));
+    let made = json!({
+        "token_secret": hex(&[0x53; 32]), "contact": hex(&bob().0), "number": 1,
+        "secret": hex(&secret.0), "from": hex(&from.0), "to": hex(&to.0), "now": NOW * 1000,
+        "sealed": cases, "refused": refused,
+    });
+    let golden = golden("ephemeral.json", &made);
+    for (case, said) in list(&golden["sealed"]).iter().zip(ephemerals()) {
+        reads(&case["said"], &said);
+        let opened = secret.open((&from, &to), &bytes(case, "sealed"), NOW * 1000);
+        assert_eq!(opened, Ok(said));
+    }
+    for refused in list(&golden["refused"]) {
+        let sealed = unhex(refused.as_str().unwrap());
+        assert!(secret.open((&from, &to), &sealed, NOW * 1000).is_err());
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
-use tempfile::TempDir;
+use tempfile::{NamedTempFile, TempDir};
 
 use crate::node::Node;
 use crate::programs::program;
@@ -32,6 +32,33 @@ pub struct Ran {
     pub error: Value,
     /// Its standard error.
     pub stderr: String,
+}
+
+/// A `watch` that runs; it is ended with this.
+pub struct Watch {
+    child: Child,
+    output: NamedTempFile,
+}
+
+impl Watch {
+    /// Waits until a line was printed that is as wanted.
+    ///
+    /// # Panics
+    /// When none is in time.
+    pub fn wait_for(&self, what: &str, is_wanted: impl Fn(&Value) -> bool) {
+        wait_for(what, || {
+            let printed = std::fs::read_to_string(self.output.path()).unwrap();
+            let mut lines = printed.lines().filter_map(|line| serde_json::from_str(line).ok());
+            lines.any(|line| is_wanted(&line)).then_some(())
+        });
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
 }
 
 impl Person {
@@ -103,6 +130,17 @@ impl Person {
     pub fn spawn(&self, args: &[&str]) -> Child {
         let mut command = self.command(args);
         command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+    }
+
+    /// Starts `watch` with these arguments more.
+    ///
+    /// # Panics
+    /// When the program cannot be run.
+    pub fn watch(&self, args: &[&str]) -> Watch {
+        let output = NamedTempFile::new().unwrap();
+        let mut command = self.command(&[&["watch"], args].concat());
+        let child = command.stdout(output.reopen().unwrap()).stderr(Stdio::null()).spawn();
+        Watch { child: child.unwrap(), output }
     }
 
     /// Runs a command that must succeed; returns what it printed.

@@ -5,7 +5,7 @@
 use std::process::{Command, Output, Stdio};
 
 use postroad_tests::programs::{is_installed, program};
-use postroad_tests::{Node, Person, wait_for};
+use postroad_tests::{Network, Node, Person, wait_for};
 use tempfile::TempDir;
 
 /// A terminal with a shell in it.
@@ -173,6 +173,48 @@ fn people_write_to_each_other_on_the_full_screen() {
     terminal.end();
     terminal.wait("interrupted");
     terminal.is_given_back();
+}
+
+#[test]
+fn people_see_who_is_there_and_writing_across_nodes() {
+    if !is_installed("tmux") {
+        return;
+    }
+    let network = Network::start(2);
+    let (alice, bob) = network.alice_and_bob();
+    alice.send("bob", "hi");
+    assert_eq!(bob.receives(1), ["hi"]);
+    let chat = bob.ok(&["chats"])[0]["chat"].as_str().unwrap().to_owned();
+    bob.send(&chat, "hello");
+    assert_eq!(alice.receives(1), ["hello"]);
+
+    let (at_alice, at_bob) = (Terminal::new(), Terminal::new());
+    at_alice.start(&alice);
+    at_alice.wait("= connected to");
+    at_alice.press("Enter");
+    // Another process has Bob's connection, and hears what his screen shows.
+    let watch = bob.watch(&["--signs"]);
+    watch.wait_for("online", |line| line["event"] == "online");
+    at_bob.start(&bob);
+    at_bob.wait("by another command");
+    at_bob.press("Enter");
+    at_alice.wait("bob · is here");
+    at_bob.wait("is here");
+    at_alice.write("@bob, are you");
+    at_bob.wait("is writing");
+    watch.wait_for("writing", |line| line["event"] == "signs" && line["writing"] == true);
+    at_alice.write(" coming?");
+    at_alice.press("Enter");
+    let shown = at_bob.wait("(names you)");
+    assert!(shown.contains("@bob, are you coming?"), "{shown}");
+    at_bob.wait_until("nobody writing", |shown| !shown.contains("is writing"));
+    let read = bob.ok(&["read", &chat]);
+    let last = read.as_array().unwrap().last().unwrap();
+    assert_eq!(last["mentions"], serde_json::json!([{ "who": "me", "start": 0, "length": 4 }]));
+
+    // Who goes says so: the other process has the connection, and stays.
+    at_bob.press("C-q");
+    at_alice.wait_until("nobody there", |shown| !shown.contains("is here"));
 }
 
 #[test]

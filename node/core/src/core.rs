@@ -159,6 +159,9 @@ pub(crate) struct Rates {
     /// One-time keys of its that were taken, by what was proved with.
     pub(crate) claims: Map<Hash, Bucket>,
     pub(crate) tokens: Map<Hash, Bucket>,
+    /// Typing and presence: what it sends, and what comes under each of its tokens.
+    pub(crate) ephemerals: Option<Bucket>,
+    pub(crate) ephemerals_by_token: Map<Hash, Bucket>,
     /// Its mail that other nodes refused for good: they blame the whole node for it.
     pub(crate) refused: Option<Bucket>,
     /// Until then it sends nothing to other nodes, by the steady clock.

@@ -83,6 +83,7 @@ impl Core {
                 self.relay(now, (id, account), ask.node, ask.request, Frame::TokensRedeem(ask));
             }
             Frame::Locate(ask) => self.on_locate(id, &ask),
+            Frame::EphemeralSend(said) => self.on_ephemeral(now, account, *said),
             Frame::RecordsGet(ask) => {
                 let answer = self.records_get(now, Asker::Account(account), &ask);
                 self.answer(id, ask.request, answer);
@@ -101,7 +102,7 @@ impl Core {
                 self.answer(id, ask.request, answer);
             }
             Frame::TokensPut(ask) => {
-                let answer = self.tokens_put(account, &ask);
+                let answer = self.tokens_put(now, account, &ask);
                 self.answer(id, ask.request, answer);
             }
             Frame::TokensDrop(ask) => {

@@ -212,6 +212,11 @@ impl Devices {
     pub(crate) fn has(&self, device: DeviceNumber) -> bool {
         device != 0 && self.numbers.contains(&device)
     }
+
+    /// The devices' numbers.
+    pub(crate) fn numbers(&self) -> impl Iterator<Item = DeviceNumber> {
+        self.numbers.into_iter().take_while(|device| *device != 0)
+    }
 }
 
 impl From<Signed<DeviceList>> for Devices {

@@ -4,13 +4,14 @@ use serde::{Deserialize, Serialize};
 use serde_bytes::ByteArray;
 
 use super::frames;
+use crate::blob::Blob;
 use crate::envelope::Envelope;
 use crate::ids::{AccountId, DeviceNumber, Hash, NodeId, ParcelId};
 use crate::prekey::Prekey;
 use crate::receipt::ReceiptRoot;
 use crate::record::{AccountRecord, DeviceList, Handle, HandleRecord};
 use crate::signed::Signed;
-use crate::token::{InviteCode, InviteEntry, Proof, TokenEntry};
+use crate::token::{DeliveryToken, InviteCode, InviteEntry, Proof, TokenEntry};
 
 frames! {
     /// Client: who it is and what it has. The first frame. Answered by [`Welcome`] or [`Done`].
@@ -184,5 +185,16 @@ frames! {
         request: u64,
         /// At most 256.
         parcels: Vec<ParcelId>,
+    }
+    /// Client, and opener of a mail stream: a sign of typing or presence. Neither kept nor answered.
+    EphemeralSend = 20 {
+        /// The recipient's home.
+        node: NodeId,
+        /// The recipient.
+        account: AccountId,
+        /// A delivery token of the recipient.
+        token: DeliveryToken,
+        /// At most 256 bytes.
+        sealed: Blob,
     }
 }

@@ -80,9 +80,9 @@ macro_rules! frame {
 frame! {
     Hello, Register, RecordsGet, RecordsPut, PrekeysPut, PrekeysClaim, TokensPut, TokensDrop,
     TokensList, TokensRedeem, InvitesPut, InvitesDrop, RequestsSettle, Send, Ack, Credit, Ping,
-    SettingsPut, Locate,
+    SettingsPut, Locate, EphemeralSend,
     MailOpen, MailOpened, Batch, BatchReply, Late, NodesDigest, NodesList, NodesGet,
-    Welcome, Done, Accepted, Refused, Push, Notice, Waiting,
+    Welcome, Done, Accepted, Refused, Push, Notice, Waiting, EphemeralPush,
 }
 
 impl Frame {

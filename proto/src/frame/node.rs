@@ -119,6 +119,13 @@ frames! {
         /// When it is tried again.
         next_try: Millis,
     }
+    /// Node: a sign of typing or presence. Spends no credit, and comes once or not at all.
+    EphemeralPush = 71 {
+        /// Which token was used.
+        label: ByteArray<8>,
+        /// As it was sent.
+        sealed: Blob,
+    }
 }
 
 /// What a node takes from a client.

@@ -13,7 +13,7 @@ use super::arbitrary::*;
 
 /// A frame of any kind.
 pub(crate) fn frame() -> BoxedStrategy<Frame> {
-    prop_oneof![19 => client_frame(), 7 => node_frame(), 8 => peer_frame()].boxed()
+    prop_oneof![20 => client_frame(), 8 => node_frame(), 8 => peer_frame()].boxed()
 }
 
 fn signed_root() -> BoxedStrategy<Signed<ReceiptRoot>> {
@@ -128,6 +128,9 @@ fn mail_frame() -> BoxedStrategy<Frame> {
         (n(), any::<bool>()).prop_map(|(request, lookups)| SettingsPut { request, lookups }.into()),
         (n(), vec(parcel_id(), 0..4))
             .prop_map(|(request, parcels)| Locate { request, parcels }.into()),
+        (node(), account(), token(), blob(300)).prop_map(|(node, account, token, sealed)| {
+            EphemeralSend { node, account, token, sealed }.into()
+        }),
     ]
     .boxed()
 }
@@ -233,6 +236,7 @@ fn delivery_frame() -> BoxedStrategy<Frame> {
                 Waiting { parcel, node, since, reason, next_try }.into()
             }
         ),
+        (array(), blob(300)).prop_map(|(label, sealed)| EphemeralPush { label, sealed }.into()),
     ]
     .boxed()
 }

@@ -167,10 +167,18 @@ fn mail_frames() -> Vec<(&'static str, Frame)> {
         ("ping", Ping { request: 14 }.into()),
         ("put settings", SettingsPut { request: 15, lookups: false }.into()),
         ("locate", Locate { request: 16, parcels: vec![ParcelId([9; 16])] }.into()),
+        ("typing", ephemeral_send().into()),
     ]
 }
 
+fn ephemeral_send() -> EphemeralSend {
+    let sealed = sealed_ephemeral().into();
+    EphemeralSend { node: node(), account: alice(), token: token(), sealed }
+}
+
 fn node_frames() -> Vec<(&'static str, Frame)> {
+    let label = ByteArray::new(*b"contact1");
+    let typing = EphemeralPush { label, sealed: sealed_ephemeral().into() };
     let push = Push {
         seq: 1001,
         attributes: attributes(),
@@ -233,6 +241,7 @@ fn node_frames() -> Vec<(&'static str, Frame)> {
                 }
                 .into(),
             ),
+            ("typing seen", typing.into()),
         ],
     ]
     .concat()

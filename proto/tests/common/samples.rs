@@ -2,10 +2,11 @@
 
 use postroad_proto::blob::Blob;
 use postroad_proto::content::{
-    Absent, Card, Delete, Edit, Introduction, Message, Queued, Reaction, ReceiptContent, Reference,
-    Resend, Sender, Text, Timer, conversation, kind, receipt, shorten,
+    Absent, Card, Delete, Edit, Introduction, Mention, Message, Queued, Reaction, ReceiptContent,
+    Reference, Resend, Sender, Text, Timer, conversation, kind, receipt, shorten,
 };
 use postroad_proto::envelope::{Attributes, Envelope, Header, Parcel, Route, mode};
+use postroad_proto::ephemeral::{self, Ephemeral, EphemeralSecret, presence, typing};
 use postroad_proto::frame::{Accepted, Records};
 use postroad_proto::ids::{AccountId, Hash, MessageId, NodeId, ParcelId};
 use postroad_proto::merkle;
@@ -19,7 +20,7 @@ use postroad_proto::receipt::{
 use postroad_proto::record::digest::{self, Entry};
 use postroad_proto::record::{AccountRecord, Device, DeviceList, HandleRecord, NodeRecord};
 use postroad_proto::signed::{Purpose, Signed, sign};
-use postroad_proto::token::{DeliveryToken, InviteCode, TokenEntry};
+use postroad_proto::token::{DeliveryToken, InviteCode, TokenEntry, TokenSecret};
 use postroad_proto::{Signer as _, SigningKey};
 use serde_bytes::ByteArray;
 
@@ -268,9 +269,29 @@ pub(crate) fn card() -> Card {
         devices: signed_device_list(),
         handle: Some(signed_handle_record()),
         token: token(),
-        ephemeral: None,
+        ephemeral: Some(ephemeral_secret()),
         sends_receipts: true,
     }
+}
+
+pub(crate) fn ephemeral_secret() -> EphemeralSecret {
+    EphemeralSecret::derive(&TokenSecret([0x53; 32]), &bob(), 1)
+}
+
+/// What Bob says to Alice, who gave him the secret.
+pub(crate) fn ephemerals() -> [Ephemeral; 2] {
+    let at = NOW * 1000;
+    [
+        Ephemeral { kind: ephemeral::kind::TYPING, device: 2, at, value: typing::WRITING },
+        Ephemeral { kind: ephemeral::kind::PRESENCE, device: 2, at, value: presence::AWAY },
+    ]
+}
+
+pub(crate) const EPHEMERAL_NONCE: [u8; 24] = [0x24; 24];
+
+pub(crate) fn sealed_ephemeral() -> Vec<u8> {
+    let said = ephemerals()[0];
+    ephemeral_secret().seal((&bob(), &alice()), &said, EPHEMERAL_NONCE).expect("seals")
 }
 
 pub(crate) fn message() -> Message {
@@ -312,7 +333,12 @@ pub(crate) fn receipt_content() -> ReceiptContent {
 pub(crate) fn reply() -> Text {
     let reply = Some(Reference { account: bob(), id: MessageId([0x61; 16]) });
     let text = "\u{2014} yes".to_owned();
-    Text { text, reply, forwarded: Some(true), vanish: Some(86_400) }
+    Text { text, reply, forwarded: Some(true), vanish: Some(86_400), mentions: None }
+}
+
+pub(crate) fn mention() -> Text {
+    let mentions = Some(vec![Mention { account: bob(), start: 4, length: 4 }]);
+    Text { mentions, ..Text::plain("ask @bob") }
 }
 
 pub(crate) fn edit() -> Edit {

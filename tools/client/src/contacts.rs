@@ -3,16 +3,18 @@
 mod handles;
 mod names;
 mod records;
+pub(crate) mod tokens;
 
 use postroad_proto::codec;
-use postroad_proto::content;
+use postroad_proto::content::{self, Card};
+use postroad_proto::ephemeral::EphemeralSecret;
 use postroad_proto::error::ErrorCode;
 use postroad_proto::ids::{AccountId, ConversationId, Millis, NodeId};
 use postroad_proto::link::NodeLink;
 use postroad_proto::network::Network;
 use postroad_proto::record::{AccountRecord, DeviceList, HandleRecord};
 use postroad_proto::signed::{Signable, Signed};
-use postroad_proto::token::{DeliveryToken, InviteCode, redeemed_label};
+use postroad_proto::token::{DeliveryToken, InviteCode};
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 
 pub(crate) use handles::{check_handle, check_node, is_released, prove_handle};
@@ -75,6 +77,8 @@ pub(crate) struct Contact {
     pub(crate) invite: Option<InviteCode>,
     pub(crate) token: Option<DeliveryToken>,
     pub(crate) token_label: Option<[u8; 8]>,
+    /// What they gave us to seal typing and presence under.
+    pub(crate) ephemeral: Option<EphemeralSecret>,
     pub(crate) record: Option<Signed<AccountRecord>>,
     pub(crate) devices: Option<Signed<DeviceList>>,
     pub(crate) handle_record: Option<Signed<HandleRecord>>,
@@ -86,6 +90,8 @@ pub(crate) struct Contact {
     /// They have used the token in our card, so they have it.
     pub(crate) card_known: bool,
     pub(crate) token_number: u32,
+    /// The lowest number that they may still be using.
+    pub(crate) token_floor: u32,
     pub(crate) token_registered: bool,
     pub(crate) request: Option<(NodeId, [u8; 16])>,
     /// What ended the attempt to reach them.
@@ -108,6 +114,8 @@ impl Contact {
             Ok(bytes.map(TryInto::try_into).transpose().map_err(wrong)?)
         };
         let label: Option<Vec<u8>> = row.get("token_label")?;
+        let ephemeral: Option<Vec<u8>> = row.get("ephemeral")?;
+        let ephemeral = ephemeral.and_then(|bytes| bytes.try_into().ok());
         let origin: Option<Vec<u8>> = row.get("origin")?;
         let origin = origin.and_then(|bytes| NodeId::from_slice(&bytes));
         let error: Option<i64> = row.get("error")?;
@@ -127,6 +135,7 @@ impl Contact {
             invite: secret("invite")?.map(InviteCode),
             token: secret("token")?.map(DeliveryToken),
             token_label: label.and_then(|bytes| bytes.try_into().ok()),
+            ephemeral: ephemeral.map(EphemeralSecret),
             record,
             devices: identity::signed(row, "devices")?,
             handle_record: identity::signed(row, "handle_record")?,
@@ -135,6 +144,7 @@ impl Contact {
             sends_receipts: bool_of(row, "sends_receipts")?,
             card_known: bool_of(row, "card_known")?,
             token_number: row.get("token_number")?,
+            token_floor: row.get("token_floor")?,
             token_registered: bool_of(row, "token_registered")?,
             request: origin.zip(secret("tag")?),
             error: error.map(|code| (code, detail.clone())),
@@ -143,25 +153,6 @@ impl Contact {
             next_try: unsigned(row, "next_try")?,
             timer: Some(unsigned(row, "timer")?).filter(|seconds| *seconds > 0),
         })
-    }
-
-    /// The token that our card gives them.
-    pub(crate) fn given_token(&self, own: &Identity) -> DeliveryToken {
-        DeliveryToken::derive(own.tokens(), &self.account, self.token_number)
-    }
-
-    /// Labels of all tokens that they may use: those that cards gave, and one of their own choice.
-    pub(crate) fn all_labels(&self, own: &Identity) -> Vec<[u8; 8]> {
-        let given = (0..=self.token_number).map(|number| {
-            let token = DeliveryToken::derive(own.tokens(), &self.account, number);
-            redeemed_label(&token.hash())
-        });
-        given.chain(self.token_label).collect()
-    }
-
-    /// The label of [`Self::given_token`].
-    pub(crate) fn given_label(&self, own: &Identity) -> [u8; 8] {
-        redeemed_label(&self.given_token(own).hash())
     }
 
     /// Their devices; verified when they were stored.
@@ -296,35 +287,17 @@ pub(crate) fn store_token(
     tx: &Transaction<'_>,
     account: &AccountId,
     token: &DeliveryToken,
-    sends_receipts: bool,
 ) -> Result<()> {
-    tx.execute(
-        "UPDATE contact SET token = ?2, sends_receipts = ?3 WHERE account = ?1",
-        params![account.0, token.0, sends_receipts],
-    )?;
+    tx.execute("UPDATE contact SET token = ?2 WHERE account = ?1", params![account.0, token.0])?;
     forget_failure(tx, account)
 }
 
-/// Notes under which token they write.
-pub(crate) fn store_label(
-    tx: &Transaction<'_>,
-    account: &AccountId,
-    label: [u8; 8],
-    is_given: bool,
-) -> Result<()> {
+/// Stores what else their card says.
+pub(crate) fn store_card(tx: &Transaction<'_>, account: &AccountId, card: &Card) -> Result<()> {
+    store_token(tx, account, &card.token)?;
     tx.execute(
-        "UPDATE contact SET token_label = ?2, card_known = max(card_known, ?3) WHERE account = ?1",
-        params![account.0, label, is_given],
+        "UPDATE contact SET sends_receipts = ?2, ephemeral = ?3 WHERE account = ?1",
+        params![account.0, card.sends_receipts, card.ephemeral.as_ref().map(|secret| secret.0)],
     )?;
     Ok(())
-}
-
-/// Whether `label` is that of a token which our card gave to somebody.
-pub(crate) fn holder_of(
-    tx: &Transaction<'_>,
-    own: &Identity,
-    label: &[u8; 8],
-) -> Result<Option<AccountId>> {
-    let holder = all(tx)?.into_iter().find(|contact| contact.given_label(own) == *label);
-    Ok(holder.map(|contact| contact.account))
 }

@@ -321,6 +321,12 @@ impl Identity {
     }
 }
 
+/// Our account's id.
+pub(crate) fn account(tx: &Transaction<'_>) -> Result<AccountId> {
+    let mut query = tx.prepare_cached("SELECT account FROM identity")?;
+    Ok(AccountId(query.query_row([], |row| blob(row, "account"))?))
+}
+
 /// `handle@name`, or `handle@key` for a node that is named by its key.
 pub(crate) fn full_handle(record: &HandleRecord) -> String {
     if record.node_name.is_empty() {

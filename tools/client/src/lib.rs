@@ -53,6 +53,11 @@
 //! looks first and then waits for [`Client::next_event`] misses nothing, also of what happened while it
 //! did not run.
 //!
+//! # Typing and presence
+//!
+//! [`Client::typing`] and [`Client::here`] tell a contact what the user does now; [`Client::signs`] says
+//! what contacts do. Neither is a message: nobody keeps it, and it ends by itself.
+//!
 //! # Exactly once
 //!
 //! Every operation is one transaction: a kill at any moment leaves it done or not begun.
@@ -92,9 +97,11 @@ mod contacts;
 mod conversations;
 mod db;
 mod entropy;
+mod ephemeral;
 mod error;
 mod events;
 mod identity;
+mod mentions;
 mod messages;
 mod names;
 mod outbox;
@@ -118,15 +125,17 @@ mod waiting;
 pub use amend::{Quoted, Reaction};
 pub use client::{
     Check, Client, ContactView, InviteView, LastContact, Problem, STEPS, Safety, Sent, Settings,
-    Status, Verdict, WaitsFor, Whoami, Why,
+    SettingsChange, Status, Verdict, WaitsFor, Whoami, Why,
 };
 pub use clock::now;
 pub use contacts::Phase;
+pub use ephemeral::Signs;
 pub use error::{ConnectionError, Error, Result, StorageError};
 pub use events::Event;
 pub use messages::{Message, Query};
 pub use names::{NameError, Names, Resolver};
 pub use outbox::MAX_TEXT;
+pub use postroad_proto::content::Mention;
 pub use state::State;
 pub use steps::{CheckedStep, Signer};
 pub use sync::Synced;

@@ -2,7 +2,7 @@
 
 mod new;
 
-use postroad_proto::content::kind;
+use postroad_proto::content::{Mention, kind};
 use postroad_proto::ids::{AccountId, ConversationId, DeviceNumber, MessageId, Millis, ParcelId};
 use rusqlite::types::Value;
 use rusqlite::{OptionalExtension, Row, Transaction, params, params_from_iter};
@@ -16,6 +16,8 @@ use crate::conversations;
 use crate::db::{blob, bool_of, int, unsigned};
 use crate::error::{Error, Result, StorageError};
 use crate::events::{self, Event};
+use crate::identity;
+use crate::mentions;
 use crate::outbox;
 use crate::settings;
 use crate::state::State;
@@ -68,6 +70,8 @@ pub struct Message {
     pub edited: bool,
     /// Whether its sender took it back.
     pub deleted: bool,
+    /// Where the text names one of the two; none once it is edited.
+    pub mentions: Vec<Mention>,
     /// One at most by either side.
     pub reactions: Vec<Reaction>,
     /// Seconds that it is kept, or that texts are kept from a [`kind::TIMER`] on; none for ever.
@@ -166,6 +170,17 @@ pub(crate) fn list(tx: &Transaction<'_>, query: &Query) -> Result<Vec<Message>> 
     found.into_iter().map(|found| found.complete(tx)).collect()
 }
 
+/// How many messages of a contact the user has not seen.
+pub(crate) fn unread(tx: &Transaction<'_>, contact: &AccountId) -> Result<usize> {
+    let sql = format!(
+        "SELECT count(*) FROM message JOIN contact USING (chat) WHERE contact.account = ?1
+         AND outgoing = 0 AND shown = 0 AND contact.phase <> 4 AND kind NOT IN {HIDDEN}"
+    );
+    let mut query = tx.prepare_cached(&sql)?;
+    let count: i64 = query.query_row([contact.0], |row| row.get(0))?;
+    Ok(usize::try_from(count).unwrap_or(0))
+}
+
 /// Letters that the index of texts goes by.
 const INDEXED: usize = 3;
 
@@ -224,6 +239,10 @@ impl Found {
             let target = Target { by: AccountId(self.sender.0), id: self.message.id };
             self.message.reactions = amend::reactions(tx, &self.chat, &target)?;
         }
+        if let (false, Some(text)) = (self.message.mentions.is_empty(), &self.message.text) {
+            let people = [self.message.contact, identity::account(tx)?];
+            self.message.mentions = mentions::valid(text, &self.message.mentions, people);
+        }
         if self.message.outgoing && outbox::is_here(tx, self.message.row)? {
             self.message.reason = reason_here(tx, &self.message)?;
         }
@@ -254,6 +273,8 @@ fn from_row(row: &Row<'_>) -> Result<Found> {
     let deleted = bool_of(row, "deleted")?;
     let content: Vec<u8> = row.get("content")?;
     let parts = Parts::of(kind, &content);
+    let text: Option<String> = row.get("text")?;
+    let edited = unsigned(row, "edited_at")? > 0;
     let message = Message {
         row: row.get("row")?,
         id: MessageId(blob(row, "id")?),
@@ -261,10 +282,12 @@ fn from_row(row: &Row<'_>) -> Result<Found> {
         chat: row.get("with_name")?,
         outgoing: bool_of(row, "outgoing")?,
         kind,
-        text: row.get("text")?,
+        // What the text was at first, it says.
+        mentions: if edited { Vec::new() } else { parts.mentions },
+        text,
         reply: None,
         forwarded: parts.forwarded,
-        edited: unsigned(row, "edited_at")? > 0 && !deleted,
+        edited: edited && !deleted,
         deleted,
         reactions: Vec::new(),
         vanish_after: parts.vanish,

@@ -13,10 +13,11 @@ use postroad_proto::pair::HeaderContent;
 use rusqlite::{Transaction, params};
 
 use crate::amend;
-use crate::contacts::{self, Contact, NewContact, News, Phase, Verified};
+use crate::contacts::{self, Contact, NewContact, News, Phase, Verified, tokens};
 use crate::conversations::{self, Place};
 use crate::db::int;
 use crate::e2e::{self, DeviceAddress, Incoming, Introduced, OpenError, Opened, store};
+use crate::ephemeral;
 use crate::error::Result;
 use crate::events::{self, Event};
 use crate::identity::{Identity, full_handle};
@@ -219,6 +220,7 @@ fn take_place(tx: &Transaction<'_>, mail: &Mail<'_>, contact: &Contact, now: Mil
 fn show(tx: &Transaction<'_>, mail: &Mail<'_>, contact: &Contact, now: Millis) -> Result<()> {
     let Some(row) = store(tx, mail, contact, now)? else { return Ok(()) };
     amend::arrived(tx, row, now)?;
+    ephemeral::wrote(tx, mail.sender)?;
     if contact.phase != Phase::Asking {
         events::record(tx, now, &Event::Message { row })?;
     }
@@ -278,7 +280,9 @@ fn acquaint(
         (None, Some(card)) => meet(tx, own, mail, card, is_request, now)?,
         (None, None) => return Ok(None),
     };
-    note_label(tx, own, mail, &contact)?;
+    if let Some(label) = mail.push.label {
+        tokens::used(tx, own, &contact, label.into_array(), now)?;
+    }
     let contact = contacts::get(tx, &contact.account)?;
     let request = mail.push.origin.zip(mail.push.tag);
     if let (true, Some((origin, tag))) = (is_request, request) {
@@ -305,7 +309,7 @@ fn meet(
     // A token that our card gave to somebody else was passed on or stolen: it is no invitation.
     let label = mail.push.label.map(|label| label.into_array());
     let passed_on = match label {
-        Some(label) => contacts::holder_of(tx, own, &label)?.is_some(),
+        Some(label) => tokens::holder_of(tx, own, &label)?.is_some(),
         None => true,
     };
     let asks = is_request || passed_on;
@@ -352,24 +356,9 @@ fn take_card(
     if contacts::store_records(tx, own, contact, &verified, now)? == News::Older {
         return Ok(());
     }
-    contacts::store_token(tx, &contact.account, &card.token, card.sends_receipts)?;
+    contacts::store_card(tx, &contact.account, card)?;
     if matches!(contact.phase, Phase::Linked | Phase::Stranger | Phase::Requested) {
         contacts::set_phase(tx, &contact.account, Phase::Ready)?;
-    }
-    Ok(())
-}
-
-/// Notes under which token it came. The one that our card gives shows that they have the card.
-fn note_label(
-    tx: &Transaction<'_>,
-    own: &Identity,
-    mail: &Mail<'_>,
-    contact: &Contact,
-) -> Result<()> {
-    let Some(label) = mail.push.label.map(|label| label.into_array()) else { return Ok(()) };
-    let is_given = label == contact.given_label(own);
-    if contact.token_label != Some(label) {
-        contacts::store_label(tx, &contact.account, label, is_given)?;
     }
     Ok(())
 }

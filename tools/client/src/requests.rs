@@ -6,7 +6,7 @@ use postroad_proto::frame::settle as how;
 use postroad_proto::ids::{AccountId, Millis, NodeId};
 use rusqlite::{Transaction, params};
 
-use crate::contacts::{self, Contact, Phase};
+use crate::contacts::{self, Contact, Phase, tokens};
 use crate::db::int;
 use crate::error::{Error, Result};
 use crate::events::{self, Event};
@@ -108,11 +108,8 @@ pub(crate) fn unblock(
     if !contact.blocked {
         return Ok(());
     }
-    tx.execute(
-        "UPDATE contact SET blocked = 0, token_number = token_number + 1, token_registered = 0,
-         card_known = 0 WHERE account = ?1",
-        [contact.account.0],
-    )?;
+    tx.execute("UPDATE contact SET blocked = 0 WHERE account = ?1", [contact.account.0])?;
+    tokens::renew_dropped(tx, &contact.account, now)?;
     let contact = contacts::get(tx, &contact.account)?;
     if contact.phase == Phase::Ready {
         introduce(tx, vault, own, &contact, now)?;
@@ -131,9 +128,7 @@ pub(crate) fn block(
     if let Some((origin, tag)) = contact.request {
         settle(tx, origin, tag, how::BLOCKED)?;
     }
-    for label in contact.all_labels(own) {
-        tx.execute("INSERT OR IGNORE INTO token_drop VALUES (?1)", [label])?;
-    }
+    tokens::drop_all(tx, own, contact)?;
     tx.execute("UPDATE contact SET blocked = 1 WHERE account = ?1", [contact.account.0])?;
     tx.execute("DELETE FROM receipt_due WHERE contact = ?1", [contact.account.0])?;
     outbox::cancel(tx, own, &contact.account, now)?;

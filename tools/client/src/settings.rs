@@ -8,6 +8,12 @@ use crate::error::Result;
 pub(crate) const RECEIPTS: &str = "receipts";
 /// Whether this account's handle can be looked up, and so strangers can ask to write.
 pub(crate) const LOOKUPS: &str = "lookups";
+/// Whether contacts see that the user is writing, and the user that they are.
+pub(crate) const TYPING: &str = "typing";
+/// Whether contacts see that the user is there, and the user that they are.
+pub(crate) const PRESENCE: &str = "presence";
+/// Until when the user counts as being there.
+pub(crate) const HERE: &str = "here";
 /// Why there was no connection the last time.
 pub(crate) const OFFLINE: &str = "offline";
 /// How often other processes asked the one that has the connection to come into step, and how many

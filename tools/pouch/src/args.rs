@@ -88,7 +88,7 @@ pub(crate) enum Command {
     /// Write a whole conversation to a file, oldest first; nothing counts as read by that
     Export(Export),
     /// Print what happens, one JSON object per line, until interrupted
-    Watch,
+    Watch(Watch),
     /// Keep connected in the background, and tell of what comes in
     ///
     /// Nothing counts as read by that. At most four hooks run at once, in any order; one that takes longer than 30
@@ -214,6 +214,13 @@ pub(crate) enum ExportFormat {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct Watch {
+    /// Also print when contacts begin and end to write, and when they come and go
+    #[arg(long)]
+    pub(crate) signs: bool,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct Why {
     /// A message's id, as send, inbox and read show it
     pub(crate) message: String,
@@ -235,6 +242,10 @@ pub(crate) enum Setting {
     Receipts,
     /// Whether your handle can be looked up, so that strangers can ask to write
     Lookups,
+    /// Whether contacts see that you are writing to them, and you that they are
+    Typing,
+    /// Whether contacts see that you have their chat open, and you that they are there
+    Presence,
 }
 
 /// On or off.

@@ -2,6 +2,7 @@
 
 pub(crate) mod admission;
 pub(crate) mod delivery;
+pub(crate) mod ephemeral;
 pub(crate) mod expiry;
 pub(crate) mod intake;
 pub(crate) mod item;

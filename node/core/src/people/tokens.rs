@@ -24,13 +24,19 @@ pub(crate) enum Asker {
 const MAX_PER_ACCOUNT: usize = 10_000;
 
 impl Core {
-    pub(crate) fn tokens_put(&mut self, account: AccountId, ask: &TokensPut) -> Answer {
+    pub(crate) fn tokens_put(
+        &mut self,
+        now: Millis,
+        account: AccountId,
+        ask: &TokensPut,
+    ) -> Answer {
         check_list(ask.tokens.len())?;
         self.check_space()?;
         // An empty list stands for "this is all".
         if ask.tokens.is_empty() {
             self.tokens_are_given(account);
         }
+        self.drop_ended_tokens(now, &account);
         let (from, to) = account_range(account);
         let held = self.tables.tokens.range(from, to).count();
         let known = |entry: &&TokenEntry| self.tables.tokens.get(&(account, entry.hash)).is_some();
@@ -49,7 +55,9 @@ impl Core {
         check_list(ask.hashes.len())?;
         for hash in &ask.hashes {
             self.tables.tokens.remove(&(account, *hash), &mut self.group.staged);
-            self.rates_of(account).tokens.remove(hash);
+            let rates = self.rates_of(account);
+            rates.tokens.remove(hash);
+            rates.ephemerals_by_token.remove(hash);
         }
         DONE
     }
@@ -144,6 +152,22 @@ impl Core {
     }
 
     /// Makes room by forgetting what is of no use any more, once there are many.
+    fn drop_ended_tokens(&mut self, now: Millis, account: &AccountId) {
+        let (from, to) = account_range(*account);
+        if self.tables.tokens.range(from, to).count() < MAX_PER_ACCOUNT / 2 {
+            return;
+        }
+        let seconds = now / 1000;
+        let has_ended = |entry: &TokenEntry| entry.expires != 0 && entry.expires <= seconds;
+        let rows = self.tables.tokens.range(from, to);
+        let ended: Vec<_> =
+            rows.filter(|(_, row)| has_ended(&row.entry)).map(|(key, _)| *key).collect();
+        for key in ended {
+            self.tables.tokens.remove(&key, &mut self.group.staged);
+        }
+    }
+
+    /// The same for contact invites.
     fn drop_spent_contact_invites(&mut self, now: Millis, account: &AccountId) {
         let (from, to) = account_range(*account);
         if self.tables.contact_invites.range(from, to).count() < MAX_PER_ACCOUNT / 2 {

@@ -16,6 +16,7 @@ use super::{Command, LinkId};
 use crate::bucket::Bucket;
 use crate::changes::MailboxId;
 use crate::core::Core;
+use crate::mail::ephemeral;
 use crate::mail::stamp::Stamp;
 use crate::map::Map;
 use crate::reply::Refusal;
@@ -67,6 +68,8 @@ pub(crate) struct Origin {
     barred_until: Millis,
     questions: Bucket,
     late: Bucket,
+    /// Typing and presence of its users.
+    pub(crate) ephemerals: Bucket,
     pub(crate) renewals: Bucket,
     /// Its new generations that this node's devices were told of.
     pub(crate) told: Bucket,
@@ -86,6 +89,7 @@ impl Origin {
             barred_until: 0,
             questions: Bucket::full(QUESTIONS_AT_ONCE, now),
             late: Bucket::full(LATE_PER_HOUR, now),
+            ephemerals: Bucket::full(ephemeral::AT_ONCE * ephemeral::PER_NODE, now),
             renewals: Bucket::full(RENEWALS_AT_ONCE, now),
             told: Bucket::full(TOLD_PER_HOUR, now),
             introduced: Bucket::full(INTRODUCED_PER_HOUR, now),
@@ -186,6 +190,7 @@ impl Core {
             Frame::MailOpen(open) if !opened => self.on_mail_open(now, link, node, &open),
             Frame::Batch(batch) if opened => self.on_batch(now, link, node, *batch),
             Frame::Late(late) if opened => self.on_late(now, node, *late),
+            Frame::EphemeralSend(said) if opened => self.bring_ephemeral(now, node, *said),
             other => {
                 self.misbehaved(now, link, node, format!("{} out of turn", other.name()));
             }

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use postroad_proto::PROTOCOL_VERSIONS;
-use postroad_proto::frame::{Frame, Late, MailOpen, MailOpened};
+use postroad_proto::frame::{EphemeralSend, Frame, Late, MailOpen, MailOpened};
 use postroad_proto::ids::{AccountId, Millis, NodeId, ParcelId};
 use serde_bytes::ByteArray;
 
@@ -86,6 +86,8 @@ pub(crate) struct Outbox {
     /// Items before that whose lane is free again: the first is offered first.
     pub(crate) ready: BTreeSet<u64>,
     late: VecDeque<Late>,
+    /// Typing and presence that wait for a stream, and since when.
+    pub(crate) ephemerals: VecDeque<(Millis, EphemeralSend)>,
     /// Whether the node is to be shown the highest receipt of its, once: it may have been rolled
     /// back.
     quote_due: bool,
@@ -248,6 +250,7 @@ impl Core {
         for late in core::mem::take(&mut self.outbox_mut(node).late) {
             self.command(Command::Frame { link: id, frame: late.into() });
         }
+        self.release_ephemerals(node);
         self.pumping.insert(node);
     }
 

@@ -3,7 +3,9 @@
 mod answer;
 
 use postroad_proto::codec;
-use postroad_proto::content::{self, Delete, Edit, MAX_VANISH, Reference, Text, Timer, kind};
+use postroad_proto::content::{
+    self, Delete, Edit, MAX_VANISH, Mention, Reference, Text, Timer, kind,
+};
 use postroad_proto::ids::{MessageId, Millis};
 use rusqlite::{OptionalExtension, Transaction};
 use serde::Serialize;
@@ -13,10 +15,12 @@ use crate::amend::{self, Target};
 use crate::clock;
 use crate::contacts::{self, Contact, Phase};
 use crate::db::unsigned;
+use crate::ephemeral;
 use crate::error::{Error, Result};
 use crate::identity::Identity;
+use crate::mentions;
 use crate::messages::{self, Message};
-use crate::outbox;
+use crate::outbox::{self, MAX_TEXT};
 use crate::state::State;
 use crate::steps::{self, Signer};
 use crate::vault::Vault;
@@ -33,6 +37,9 @@ pub struct Sent {
     /// How far it got.
     pub state: State,
 }
+
+/// Bytes that the largest text leaves to mentions: 64 of at most 60.
+const MENTIONS_ROOM: usize = 4 * 1024;
 
 /// What writing takes, in one transaction.
 struct Desk<'a> {
@@ -188,8 +195,27 @@ impl Desk<'_> {
 
     fn text(&self, contact: &Contact, text: Text) -> Result<Sent> {
         outbox::check_text(self.tx, &self.own, contact, &text.text)?;
-        let text = Text { vanish: contact.timer, ..text };
+        ephemeral::written(self.tx, &contact.account)?;
+        let mentions = self.mentions(contact, &text.text);
+        let text = Text { vanish: contact.timer, mentions, ..text };
         self.queue(contact, kind::TEXT, &text, self.now)
+    }
+
+    /// Where a text names one of the two who will read it. A stranger does not know our names yet,
+    /// and a text that fills an envelope leaves no room.
+    fn mentions(&self, contact: &Contact, text: &str) -> Option<Vec<Mention>> {
+        if contact.phase == Phase::Stranger || text.len() > MAX_TEXT - MENTIONS_ROOM {
+            return None;
+        }
+        let of_handle = |handle: String| {
+            let short = handle.split('@').next().unwrap_or_default().to_owned();
+            [handle, short]
+        };
+        let own = self.own.full_handle().map(of_handle).into_iter().flatten().collect();
+        let mut theirs = vec![contact.name.clone()];
+        theirs.extend(of_handle(contact.handle.clone()));
+        let people = [(self.own.account, own), (contact.account, theirs)];
+        Some(mentions::find(text, &people)).filter(|found| !found.is_empty())
     }
 
     fn queue(

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use postroad_proto::ids::{MessageId, Millis, ParcelId};
+use postroad_proto::ids::{AccountId, MessageId, Millis, ParcelId};
 use rusqlite::{OptionalExtension, Transaction};
 use tokio::time::Instant;
 
@@ -81,6 +81,14 @@ impl Client {
     /// [`crate::Error::Storage`].
     pub fn messages(&mut self, query: &Query) -> Result<Vec<Message>> {
         self.db.read(|tx| messages::list(tx, query))
+    }
+
+    /// How many messages of a contact were not shown yet.
+    ///
+    /// # Errors
+    /// [`Error::Storage`].
+    pub fn unread(&mut self, contact: &AccountId) -> Result<usize> {
+        self.db.read(|tx| messages::unread(tx, contact))
     }
 
     /// The message at a row, as events name it.

@@ -9,6 +9,7 @@ mod invites;
 mod mail;
 mod people;
 mod safety;
+mod signs;
 mod status;
 
 use std::path::{Path, PathBuf};
@@ -26,7 +27,7 @@ pub(crate) use mail::waiting as waits_for;
 pub use mail::{WaitsFor, Why};
 pub use people::ContactView;
 pub use safety::Safety;
-pub use status::{LastContact, Problem, Settings, Status};
+pub use status::{LastContact, Problem, Settings, SettingsChange, Status};
 
 use crate::clock;
 use crate::connection::Backoff;

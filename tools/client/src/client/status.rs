@@ -4,7 +4,10 @@ use postroad_proto::ids::Millis;
 use rusqlite::Transaction;
 
 use super::Client;
+use crate::clock;
+use crate::contacts::tokens;
 use crate::db::unsigned;
+use crate::ephemeral;
 use crate::error::Result;
 use crate::messages;
 use crate::settings;
@@ -16,6 +19,20 @@ pub struct Settings {
     pub receipts: bool,
     /// Whether the handle can be looked up, and so strangers can ask to write.
     pub lookups: bool,
+    /// Whether contacts see that the user is writing to them, and the user that they are.
+    pub typing: bool,
+    /// Whether contacts see that the user is there, and the user that they are.
+    pub presence: bool,
+}
+
+/// What is to be changed of [`Settings`]; the rest stays as it is.
+#[derive(Debug, Clone, Copy, Default)]
+#[allow(missing_docs, reason = "as in `Settings`")]
+pub struct SettingsChange {
+    pub receipts: Option<bool>,
+    pub lookups: Option<bool>,
+    pub typing: Option<bool>,
+    pub presence: Option<bool>,
 }
 
 /// Something that went wrong.
@@ -99,21 +116,25 @@ impl Client {
     ///
     /// # Errors
     /// [`crate::Error::Storage`].
-    pub fn set(&mut self, receipts: Option<bool>, lookups: Option<bool>) -> Result<Settings> {
+    pub fn set(&mut self, change: SettingsChange) -> Result<Settings> {
         self.db.write(|tx| {
-            if let Some(on) = receipts
-                && settings::turn(tx, settings::RECEIPTS, on)?
-            {
-                // The card says whether receipts come: everybody gets a new one, with a token by
-                // whose use they show that they have it.
-                tx.execute(
-                    "UPDATE contact SET card_known = 0, token_registered = 0,
-                     token_number = token_number + 1",
-                    [],
-                )?;
+            let on_card = |tx: &Transaction<'_>| -> Result<(bool, bool)> {
+                Ok((settings::is_on(tx, settings::RECEIPTS)?, ephemeral::is_wanted(tx)?))
+            };
+            let before = on_card(tx)?;
+            let switches = [
+                (settings::RECEIPTS, change.receipts),
+                (settings::LOOKUPS, change.lookups),
+                (settings::TYPING, change.typing),
+                (settings::PRESENCE, change.presence),
+            ];
+            for (key, on) in switches {
+                if let Some(on) = on {
+                    settings::turn(tx, key, on)?;
+                }
             }
-            if let Some(on) = lookups {
-                settings::turn(tx, settings::LOOKUPS, on)?;
+            if on_card(tx)? != before {
+                tokens::renew_all(tx, clock::now())?;
             }
             current(tx)
         })
@@ -124,11 +145,13 @@ fn current(tx: &Transaction<'_>) -> Result<Settings> {
     Ok(Settings {
         receipts: settings::is_on(tx, settings::RECEIPTS)?,
         lookups: settings::is_on(tx, settings::LOOKUPS)?,
+        typing: settings::is_on(tx, settings::TYPING)?,
+        presence: settings::is_on(tx, settings::PRESENCE)?,
     })
 }
 
 fn problems(tx: &Transaction<'_>) -> Result<Vec<Problem>> {
-    let week = crate::clock::now().saturating_sub(7 * 86_400_000);
+    let week = clock::now().saturating_sub(7 * 86_400_000);
     let week = i64::try_from(week).unwrap_or(i64::MAX);
     let mut query = tx
         .prepare("SELECT at, code, message FROM problem WHERE at > ?1 ORDER BY id DESC LIMIT 20")?;

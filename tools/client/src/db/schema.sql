@@ -49,6 +49,9 @@ CREATE TABLE contact (
     card_known       INTEGER NOT NULL DEFAULT 0, -- 1: they have used the token in our card
     token_number     INTEGER NOT NULL DEFAULT 0,
     token_registered INTEGER NOT NULL DEFAULT 0,
+    token_floor      INTEGER NOT NULL DEFAULT 0, -- the lowest number that they may still use
+    token_at         INTEGER NOT NULL DEFAULT 0, -- when the number was raised last
+    ephemeral        BLOB,                      -- what typing and presence to them are sealed under
     origin           BLOB,                      -- of their request
     tag              BLOB,
     error            INTEGER,                   -- error code that ended the attempt to reach them
@@ -241,6 +244,18 @@ CREATE TABLE receipt_due (
     PRIMARY KEY (contact, device, how)
 ) STRICT, WITHOUT ROWID;
 
+-- Typing and presence, as was said last.
+CREATE TABLE ephemeral (
+    account BLOB    NOT NULL REFERENCES contact (account) ON DELETE CASCADE,
+    device  INTEGER NOT NULL,                   -- of theirs; 0: said by us
+    kind    INTEGER NOT NULL,
+    value   INTEGER NOT NULL,
+    at      INTEGER NOT NULL,                   -- by the clock of whoever said it
+    until   INTEGER NOT NULL,                   -- when it counts no longer, by ours
+    due     INTEGER NOT NULL,                   -- 1: it is to be sent
+    PRIMARY KEY (account, device, kind)
+) STRICT, WITHOUT ROWID;
+
 -- What the home is to be told.
 CREATE TABLE settle (
     origin BLOB    NOT NULL,
@@ -249,7 +264,9 @@ CREATE TABLE settle (
     PRIMARY KEY (origin, tag)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE token_drop (
-    label BLOB PRIMARY KEY                      -- of tokens that are to be dropped
+    label   BLOB PRIMARY KEY,                   -- of tokens that are to be dropped,
+    hash    BLOB,                               -- where it is known,
+    expires INTEGER NOT NULL DEFAULT 0          -- seconds: then; 0 at once
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE invite (
     code       BLOB PRIMARY KEY,

@@ -5,24 +5,26 @@ use rusqlite::Transaction;
 use crate::error::StorageError;
 
 /// The version of `schema.sql`. Whoever changes that raises it, and adds a step to [`upgrade`].
-pub(super) const SCHEMA_VERSION: i64 = 3;
+pub(super) const SCHEMA_VERSION: i64 = 4;
 const SCHEMA: &str = include_str!("schema.sql");
 const FROM_1: &str = include_str!("from-1.sql");
 const FROM_2: &str = include_str!("from-2.sql");
+const FROM_3: &str = include_str!("from-3.sql");
 
 /// Brings the database to [`SCHEMA_VERSION`], in the caller's transaction. Whether it had to.
 pub(super) fn upgrade(tx: &Transaction<'_>) -> Result<bool, StorageError> {
-    match tx.query_row("PRAGMA user_version", [], |row| row.get(0))? {
+    let steps: &[&str] = match tx.query_row("PRAGMA user_version", [], |row| row.get(0))? {
         SCHEMA_VERSION => return Ok(false),
-        0 => tx.execute_batch(SCHEMA)?,
+        0 => &[SCHEMA],
         // For some days the second schema went under the first one's number.
-        1 if has_table(tx, "waiting")? => tx.execute_batch(FROM_2)?,
-        1 => {
-            tx.execute_batch(FROM_1)?;
-            tx.execute_batch(FROM_2)?;
-        }
-        2 => tx.execute_batch(FROM_2)?,
+        1 if has_table(tx, "waiting")? => &[FROM_2, FROM_3],
+        1 => &[FROM_1, FROM_2, FROM_3],
+        2 => &[FROM_2, FROM_3],
+        3 => &[FROM_3],
         got => return Err(StorageError::Newer { got, known: SCHEMA_VERSION }),
+    };
+    for step in steps {
+        tx.execute_batch(step)?;
     }
     tx.pragma_update(None, "user_version", SCHEMA_VERSION)?;
     Ok(true)

@@ -1,7 +1,7 @@
 //! Messages on their way into the database.
 
 use postroad_proto::codec;
-use postroad_proto::content::{MAX_VANISH, Text, Timer, kind};
+use postroad_proto::content::{MAX_VANISH, Mention, Text, Timer, kind};
 use postroad_proto::ids::{AccountId, ConversationId, DeviceNumber, MessageId, Millis};
 use rusqlite::{Transaction, params};
 
@@ -70,6 +70,8 @@ pub(super) struct Parts {
     pub(super) forwarded: bool,
     /// Seconds, at least one.
     pub(super) vanish: Option<u64>,
+    /// As the sender says.
+    pub(super) mentions: Vec<Mention>,
 }
 
 impl Parts {
@@ -85,6 +87,7 @@ impl Parts {
                     target: text.reply.map(|to| Target { by: to.account, id: to.id }),
                     forwarded: text.forwarded.unwrap_or(false),
                     vanish: kept_for(text.vanish.unwrap_or(0)),
+                    mentions: text.mentions.unwrap_or_default(),
                     text: Some(text.text),
                 }
             }

@@ -15,6 +15,7 @@ use crate::contacts::{self, Contact, Phase};
 use crate::conversations;
 use crate::db::{blob, int, part, unsigned};
 use crate::e2e::{self, Letter, PeerSessions, store};
+use crate::ephemeral;
 use crate::error::{Error, Result, StorageError};
 use crate::identity::Identity;
 use crate::messages;
@@ -296,7 +297,7 @@ fn card(tx: &Transaction<'_>, own: &Identity, contact: &Contact) -> Result<Blob>
         devices: own.devices.clone(),
         handle: own.handle.clone(),
         token: contact.given_token(own),
-        ephemeral: None,
+        ephemeral: ephemeral::is_wanted(tx)?.then(|| contact.given_secret(own)),
         sends_receipts: settings::is_on(tx, settings::RECEIPTS)?,
     };
     Ok(codec::encode(&card)?.into())

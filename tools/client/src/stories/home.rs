@@ -187,7 +187,7 @@ async fn message(stream: &mut TcpStream) -> Vec<u8> {
     message
 }
 
-fn good(request: u64) -> Frame {
+pub(super) fn good(request: u64) -> Frame {
     Done { request, code: None, result: None, retry_after: 0, detail: String::new() }.into()
 }
 
@@ -225,7 +225,7 @@ pub(super) async fn joined(home: &Home, directory: &std::path::Path) -> Client {
 }
 
 /// Adds somebody who lives on another node, with keys for one message.
-fn knows(client: &mut Client, other: &mut Person, name: &str) {
+pub(super) fn knows(client: &mut Client, other: &mut Person, name: &str) {
     let their = other.own();
     let prekey = other.prekey();
     let vault = &client.vault;

@@ -2,6 +2,7 @@
 
 mod changes;
 mod delivery;
+mod ephemeral;
 mod gaps;
 mod handles;
 mod home;
@@ -12,6 +13,7 @@ mod pages;
 mod receiving;
 mod roads;
 mod search;
+mod tokens;
 
 use postroad_proto::codec;
 use postroad_proto::content::{Text, kind};
@@ -303,7 +305,7 @@ fn meet(
     let (record, devices) = (&their.record, &their.devices);
     let verified = Verified::check(&their.account, &own.network, record, devices, None)?;
     contacts::store_records(tx, own, &contact, &verified, NOW)?;
-    contacts::store_token(tx, &their.account, &REDEEMED, true)?;
+    contacts::store_token(tx, &their.account, &REDEEMED)?;
     let list = devices.open(&own.network)?;
     keep_prekeys(tx, &own.network, &their.account, &list, &[prekey], clock::now())?;
     Ok(())

@@ -119,7 +119,7 @@ fn a_token_that_was_passed_on_makes_a_request_and_no_contact() {
     let mut mallory = Person::new();
     mallory.befriend(&mut bob, "bob");
     let account = bob.account;
-    mallory.db.write(|tx| contacts::store_token(tx, &account, &given, true)).unwrap();
+    mallory.db.write(|tx| contacts::store_token(tx, &account, &given)).unwrap();
     mallory.writes("bob", "spam").unwrap();
     bob.gets(&only(mallory.offers(NOW)).envelope);
     assert_eq!(bob.texts(), ["hi"]);

@@ -264,7 +264,7 @@ fn what_an_old_token_was_refused_for_is_tried_with_the_newer_one() {
     alice.receipt(&receipt_for(&envelope, ReceiptKind::Accepted, &testing::node_key()));
     let account = bob.account;
     let newer = DeliveryToken([0x99; 16]);
-    alice.db.write(|tx| contacts::store_token(tx, &account, &newer, true)).unwrap();
+    alice.db.write(|tx| contacts::store_token(tx, &account, &newer)).unwrap();
     let denied = Refusal { is_late: true, ..refusal(node(20), ErrorCode::Denied) };
     alice.refused(row, &denied);
     assert_eq!(alice.state(row), State::Accepted);

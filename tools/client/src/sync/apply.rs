@@ -10,6 +10,7 @@ use crate::client::Client;
 use crate::clock;
 use crate::contacts::{self, Contact};
 use crate::db::{int, part};
+use crate::ephemeral;
 use crate::error::{ConnectionError, Result};
 use crate::events;
 use crate::identity::Identity;
@@ -97,6 +98,7 @@ impl<'a> Batch<'a> {
             Frame::Accepted(accepted) => self.accepted(&accepted),
             Frame::Refused(refused) => self.refused(&refused),
             Frame::Done(done) => self.done(&done),
+            Frame::EphemeralPush(push) => ephemeral::take(self.tx, &self.own, &push, self.now),
             other => {
                 unexpected(&other, &self.online.node());
                 Ok(())

@@ -10,13 +10,13 @@ use postroad_proto::ids::{Hash, Millis, NodeId};
 use postroad_proto::limits::MAX_LIST;
 use postroad_proto::record::{AccountRecord, AccountRecordOrder};
 use postroad_proto::signed::Signed;
-use postroad_proto::token::{InviteCode, InviteEntry, TokenEntry};
+use postroad_proto::token::{InviteCode, InviteEntry, TokenEntry, redeemed_label};
 use rusqlite::{Transaction, params};
 use serde_bytes::ByteArray;
 
 use crate::client::Client;
 use crate::clock;
-use crate::contacts::{self, Contact, Phase};
+use crate::contacts::tokens::{self, Retired};
 use crate::db::{blob, int, unsigned};
 use crate::e2e::store;
 use crate::error::{ConnectionError, Error, Result};
@@ -37,7 +37,7 @@ impl Client {
         self.put_prekeys(one_time_keys).await?;
         self.put_invites().await?;
         self.register_tokens().await?;
-        self.drop_tokens().await?;
+        self.retire_tokens().await?;
         self.put_settings().await?;
         self.settle_requests().await
     }
@@ -90,6 +90,7 @@ impl Client {
         let vault = &self.vault;
         let own = self.db.write(|tx| {
             Identity::load(tx, vault)?.renew(tx, clock::now())?;
+            tokens::renew_old(tx, clock::now())?;
             Identity::load(tx, vault)
         })?;
         if !own.record_dirty {
@@ -101,12 +102,7 @@ impl Client {
             self.db.write(|tx| {
                 tx.execute("UPDATE identity SET record_dirty = 0", [])?;
                 // Contacts learn of it with the next card.
-                tx.execute(
-                    "UPDATE contact SET card_known = 0, token_registered = 0,
-                            token_number = token_number + 1",
-                    [],
-                )?;
-                Ok(())
+                tokens::renew_all(tx, clock::now())
             })?;
         }
         Ok(())
@@ -187,86 +183,86 @@ impl Client {
     /// Registers the tokens that our cards give, before any such card is sealed.
     pub(super) async fn register_tokens(&mut self) -> Result<()> {
         let vault = &self.vault;
-        let fresh = self.db.read(|tx| {
-            let own = Identity::load(tx, vault)?;
-            let all = contacts::all(tx)?;
-            // People who merely ask to write are given nothing.
-            let fresh = all
-                .into_iter()
-                .filter(|c| !c.token_registered && !c.blocked && c.phase != Phase::Asking);
-            let token = |c: Contact| (c.account, c.given_token(&own).hash(), c.given_label(&own));
-            Ok(fresh.map(token).collect::<Vec<_>>())
-        })?;
-        let due = self.db.read(|tx| {
-            Ok(tx.query_row("SELECT tokens_due FROM identity", [], |row| row.get::<_, bool>(0))?)
+        let (fresh, due) = self.db.read(|tx| {
+            let fresh = tokens::unregistered(tx, &Identity::load(tx, vault)?)?;
+            let due = "SELECT tokens_due FROM identity";
+            Ok((fresh, tx.query_row(due, [], |row| row.get::<_, bool>(0))?))
         })?;
         for chunk in fresh.chunks(MAX_LIST) {
-            let tokens = chunk
-                .iter()
-                .map(|(_, hash, label)| TokenEntry {
-                    hash: *hash,
-                    label: *label,
-                    rate: 0,
-                    byte_share: 0,
-                    expires: 0,
-                })
-                .collect();
-            if !self.put_tokens(tokens).await? {
+            let hashes = chunk.iter().flat_map(|(_, _, hashes)| hashes);
+            if !self.put_tokens(hashes.map(|hash| entry(*hash, 0)).collect()).await? {
                 return Ok(());
             }
             self.db.write(|tx| {
-                for (account, ..) in chunk {
-                    tx.execute(
-                        "UPDATE contact SET token_registered = 1 WHERE account = ?1",
-                        [account.0],
-                    )?;
-                }
-                Ok(())
+                chunk.iter().try_for_each(|(who, number, _)| tokens::registered(tx, who, *number))
             })?;
         }
         // A home that was set back waits to hear that these were all, be it none.
-        if due && self.put_tokens(Vec::new()).await? {
+        let all = |request| TokensPut { request, tokens: Vec::new() }.into();
+        if due && self.tell("that these were all tokens", all).await? {
             self.db.write(|tx| Ok(tx.execute("UPDATE identity SET tokens_due = 0", [])?))?;
         }
         Ok(())
     }
 
+    /// Whether the home has taken them all.
     async fn put_tokens(&mut self, tokens: Vec<TokenEntry>) -> Result<bool> {
-        self.tell("a contact's token", |request| TokensPut { request, tokens }.into()).await
+        for chunk in tokens.chunks(MAX_LIST) {
+            let tokens = chunk.to_vec();
+            let put = |request| TokensPut { request, tokens }.into();
+            if !self.tell("a contact's token", put).await? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
-    /// Drops the tokens of people who were blocked, those included that they chose themselves.
-    async fn drop_tokens(&mut self) -> Result<()> {
-        let labels: Vec<[u8; 8]> = self.db.read(|tx| {
-            let mut query = tx.prepare("SELECT label FROM token_drop")?;
-            let rows = query.query_map([], |row| blob(row, "label"))?;
-            Ok(rows.collect::<rusqlite::Result<_>>()?)
-        })?;
-        if labels.is_empty() {
+    /// Drops the tokens of people who were blocked, those included that they chose themselves, and
+    /// says when those end that others have replaced.
+    async fn retire_tokens(&mut self) -> Result<()> {
+        let retired = self.db.read(tokens::retired)?;
+        if retired.is_empty() {
             return Ok(());
         }
-        let Some(online) = self.online.as_mut() else { return Err(ConnectionError::Closed.into()) };
-        let list = |request| TokensList { request }.into();
-        let held: Tokens = match online.ask("the list of tokens", list).await {
-            Ok(tokens) => tokens.unwrap_or(Tokens { tokens: Vec::new() }),
-            Err(Error::Refused { .. }) => return Ok(()),
-            Err(error) => return Err(error),
+        let held = match retired.iter().all(|token| token.hash.is_some()) {
+            true => Vec::new(),
+            false => match self.held_tokens().await? {
+                Some(held) => held,
+                None => return Ok(()),
+            },
         };
-        let hashes: Vec<Hash> =
-            held.tokens.iter().filter(|t| labels.contains(&t.label)).map(|t| t.hash).collect();
-        for chunk in hashes.chunks(MAX_LIST) {
+        let hashes = |token: &Retired| -> Vec<Hash> {
+            let is_its = |entry: &&TokenEntry| entry.label == token.label;
+            let found = held.iter().filter(is_its).map(|entry| entry.hash);
+            token.hash.map_or_else(|| found.collect(), |hash| vec![hash])
+        };
+        let (ended, ending): (Vec<&Retired>, Vec<&Retired>) =
+            retired.iter().partition(|token| token.expires == 0);
+        for chunk in ended.into_iter().flat_map(hashes).collect::<Vec<_>>().chunks(MAX_LIST) {
             let hashes = chunk.to_vec();
             let drop = |request| TokensDrop { request, hashes }.into();
             if !self.tell("to drop a blocked contact's token", drop).await? {
                 return Ok(());
             }
         }
-        self.db.write(|tx| {
-            for label in &labels {
-                tx.execute("DELETE FROM token_drop WHERE label = ?1", [label])?;
-            }
-            Ok(())
-        })
+        let entries = |token: &Retired| {
+            hashes(token).into_iter().map(|h| entry(h, token.expires)).collect::<Vec<_>>()
+        };
+        if !self.put_tokens(ending.into_iter().flat_map(entries).collect()).await? {
+            return Ok(());
+        }
+        self.db.write(|tx| retired.iter().try_for_each(|token| tokens::is_retired(tx, token)))
+    }
+
+    /// The tokens that the home has; nothing if it does not say.
+    async fn held_tokens(&mut self) -> Result<Option<Vec<TokenEntry>>> {
+        let Some(online) = self.online.as_mut() else { return Err(ConnectionError::Closed.into()) };
+        let list = |request| TokensList { request }.into();
+        match online.ask::<Tokens>("the list of tokens", list).await {
+            Ok(held) => Ok(Some(held.map(|held| held.tokens).unwrap_or_default())),
+            Err(Error::Refused { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     async fn put_settings(&mut self) -> Result<()> {
@@ -305,6 +301,11 @@ impl Client {
         }
         Ok(())
     }
+}
+
+/// A token as the home keeps it; `expires` 0 for never.
+fn entry(hash: Hash, expires: u64) -> TokenEntry {
+    TokenEntry { hash, label: redeemed_label(&hash), rate: 0, byte_share: 0, expires }
 }
 
 /// A contact invite of ours.

@@ -250,7 +250,7 @@ fn redeemed(
         return Ok(());
     }
     listed(tx, own, contact, records, now)?;
-    contacts::store_token(tx, &contact.account, token, contact.sends_receipts)?;
+    contacts::store_token(tx, &contact.account, token)?;
     contacts::set_phase(tx, &contact.account, Phase::Ready)?;
     events::record(tx, now, &Event::Contact { account: contact.account })
 }

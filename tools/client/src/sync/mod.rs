@@ -28,6 +28,7 @@ use crate::amend;
 use crate::client::Client;
 use crate::clock;
 use crate::db::int;
+use crate::ephemeral;
 use crate::error::{ConnectionError, Error, Result};
 use crate::identity::Identity;
 use crate::outbox;
@@ -273,6 +274,7 @@ impl Client {
     /// Gives what the home needs, seals what can be sealed and sends it, until nothing is left.
     pub(crate) async fn work(&mut self, waits: Waits) -> Result<()> {
         let mut told = false;
+        self.say_ephemerals().await?;
         for _ in 0..ROUNDS {
             self.register_tokens().await?;
             self.fetch_keys().await?;
@@ -286,6 +288,20 @@ impl Client {
             told = true;
         }
         Ok(())
+    }
+
+    /// Says what is worth saying only now. Nothing is waited for.
+    async fn say_ephemerals(&mut self) -> Result<()> {
+        let Some(online) = self.online.as_mut() else { return Err(ConnectionError::Closed.into()) };
+        if !self.db.read(ephemeral::is_due)? {
+            return Ok(());
+        }
+        let vault = &self.vault;
+        let frames = self.db.write(|tx| {
+            let own = Identity::load(tx, vault)?;
+            ephemeral::take_due(tx, &own, clock::now())
+        })?;
+        online.say(frames).await
     }
 
     /// The part of the work that needs no connection.

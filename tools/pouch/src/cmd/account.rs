@@ -1,7 +1,7 @@
 //! The account: `join`, `whoami`, `status`, `settings`.
 
 use postroad_cli::{CliError, Colour, Exit, Printer, ago, fields, now_ms, qr, rfc3339_ms, safe};
-use postroad_client::{Client, Error};
+use postroad_client::{Client, Error, SettingsChange};
 use postroad_proto::error::ErrorCode;
 use postroad_proto::link::{ContactLink, JoinLink, NodeLink};
 use postroad_proto::record::Handle;
@@ -219,6 +219,8 @@ fn human_status(row: &StatusRow, synced: Option<u64>, printer: &Printer) -> Stri
 struct SettingsRow {
     receipts: bool,
     lookups: bool,
+    typing: bool,
+    presence: bool,
 }
 
 pub(crate) async fn settings(
@@ -227,16 +229,30 @@ pub(crate) async fn settings(
     printer: &Printer,
 ) -> Result<(), CliError> {
     let on = args.value.map(|value| value == Switch::On);
-    let set = match args.key {
-        Some(Setting::Receipts) => client.set(on, None),
-        Some(Setting::Lookups) => client.set(None, on),
-        None => client.settings(),
-    };
+    let mut change = SettingsChange::default();
+    match args.key {
+        Some(Setting::Receipts) => change.receipts = on,
+        Some(Setting::Lookups) => change.lookups = on,
+        Some(Setting::Typing) => change.typing = on,
+        Some(Setting::Presence) => change.presence = on,
+        None => {}
+    }
+    let set = if args.key.is_some() { client.set(change) } else { client.settings() };
     let set = set.map_err(explain)?;
     sync(client, printer).await?;
-    let row = SettingsRow { receipts: set.receipts, lookups: set.lookups };
+    let row = SettingsRow {
+        receipts: set.receipts,
+        lookups: set.lookups,
+        typing: set.typing,
+        presence: set.presence,
+    };
     let word = |on| if on { "on" } else { "off" }.to_owned();
     printer.object(&row, || {
-        fields(&[("receipts", word(row.receipts)), ("lookups", word(row.lookups))])
+        fields(&[
+            ("receipts", word(row.receipts)),
+            ("lookups", word(row.lookups)),
+            ("typing", word(row.typing)),
+            ("presence", word(row.presence)),
+        ])
     })
 }

@@ -12,9 +12,9 @@ pub(crate) async fn chats(client: &mut Client, printer: &Printer) -> Result<(), 
     sync(client, printer).await?;
     let mut rows = Vec::new();
     for contact in client.contacts().map_err(explain)? {
-        let of = Query { contact: Some(contact.account), ..Query::default() };
-        let last = client.messages(&Query { last: 1, ..of.clone() }).map_err(explain)?;
-        let unread = client.messages(&Query { unshown: true, ..of }).map_err(explain)?.len();
+        let newest = Query { contact: Some(contact.account), last: 1, ..Query::default() };
+        let last = client.messages(&newest).map_err(explain)?;
+        let unread = client.unread(&contact.account).map_err(explain)?;
         let last = last.into_iter().next();
         let at = last.as_ref().map(|message| message.received_at.unwrap_or(message.sent_at));
         rows.push(ChatRow {

@@ -70,7 +70,7 @@ pub(crate) async fn run(pouch: &Pouch, printer: &Printer) -> Result<(), CliError
         Command::Export(args) => export::run(client, args, printer).await,
         Command::Contact(verb) => contact::run(client, &pouch.profile, verb, printer).await,
         Command::Requests(args) => requests::run(client, args.verb.as_ref(), printer).await,
-        Command::Watch => watch::run(client, &pouch.global, printer).await,
+        Command::Watch(args) => watch::run(client, args, &pouch.global, printer).await,
         Command::Why(args) => why::run(client, args, printer).await,
         // These were answered before.
         Command::Agent(_)

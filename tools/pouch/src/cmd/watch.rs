@@ -1,12 +1,14 @@
 //! `watch`: what happens, as it happens, one line each.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use postroad_cli::{CliError, Format, GlobalArgs, Printer, json_line, now_ms, rfc3339_ms, safe};
-use postroad_client::{Client, Event, Message, Query};
+use postroad_client::{Client, Event, Message, Query, Signs};
+use postroad_proto::ids::AccountId;
 use serde::Serialize;
 
+use crate::args;
 use crate::error::explain;
 use crate::profile::sync;
 use crate::view::MessageRow;
@@ -36,6 +38,12 @@ pub(super) enum Line {
         code: String,
         message: String,
     },
+    /// A contact does something else than before.
+    Signs {
+        chat: String,
+        writing: bool,
+        here: bool,
+    },
     Online {
         at: String,
     },
@@ -47,13 +55,15 @@ pub(super) enum Line {
 
 pub(crate) async fn run(
     client: &mut Client,
+    args: &args::Watch,
     global: &GlobalArgs,
     printer: &Printer,
 ) -> Result<(), CliError> {
     // A program reads this, unless somebody says otherwise.
     let is_human = matches!(global.output, Some(Format::Table | Format::Wide));
+    let signs = args.signs.then(BTreeMap::new);
     let mut watch =
-        Watch { client, printer, is_human, newest: 0, online: None, shown: BTreeSet::new() };
+        Watch { client, printer, is_human, newest: 0, online: None, shown: BTreeSet::new(), signs };
     watch.newest = watch.client.newest_event().map_err(explain)?;
     sync(watch.client, printer).await?;
     watch.client.unlock().map_err(explain)?;
@@ -76,11 +86,14 @@ struct Watch<'a> {
     online: Option<bool>,
     /// Rows that were shown before their events were seen.
     shown: BTreeSet<i64>,
+    /// What contacts did last, if that is wanted.
+    signs: Option<BTreeMap<AccountId, Signs>>,
 }
 
 impl Watch<'_> {
     async fn round(&mut self) -> Result<(), CliError> {
         self.connection()?;
+        self.signs()?;
         for (number, event) in self.client.events_since(self.newest).map_err(explain)? {
             self.newest = number;
             match event {
@@ -111,6 +124,23 @@ impl Watch<'_> {
                     self.line(&Line::Contact { account: account.to_string() })?;
                 }
                 Event::Problem { code, message } => self.line(&Line::Problem { code, message })?,
+            }
+        }
+        Ok(())
+    }
+
+    /// What contacts do has no events: it is compared with before.
+    fn signs(&mut self) -> Result<(), CliError> {
+        let Some(before) = &mut self.signs else { return Ok(()) };
+        let now = self.client.signs().map_err(explain)?;
+        let before = std::mem::replace(before, now.clone());
+        let all: BTreeSet<AccountId> = before.keys().chain(now.keys()).copied().collect();
+        for account in all {
+            let of = |signs: &BTreeMap<AccountId, Signs>| signs.get(&account).copied();
+            let Signs { writing, here } = of(&now).unwrap_or_default();
+            if of(&before).unwrap_or_default() != (Signs { writing, here }) {
+                let chat = self.client.contact(&account.to_string()).map_err(explain)?.name;
+                self.line(&Line::Signs { chat, writing, here })?;
             }
         }
         Ok(())
@@ -157,6 +187,14 @@ impl Watch<'_> {
             Line::Request { account } => format!("{account} asks to write: pouch requests\n"),
             Line::Contact { account } => format!("contact {account}\n"),
             Line::Problem { code, message } => format!("{}: {}\n", safe(code), safe(message)),
+            Line::Signs { chat, writing, here } => {
+                let does = match (writing, here) {
+                    (true, _) => "is writing",
+                    (false, true) => "is here",
+                    (false, false) => "is not here, as far as they say",
+                };
+                format!("{} {does}\n", safe(chat))
+            }
             Line::Online { at } => format!("online  {at}\n"),
             Line::Offline { reason, at } => format!("offline  {at}  {}\n", safe(reason)),
         };

@@ -3,9 +3,10 @@
 
 use std::collections::BTreeMap;
 
+use postroad_client::Signs;
 use postroad_proto::ids::AccountId;
 
-use super::conversation::{Conversation, PAGE};
+use super::conversation::{Conversation, PAGE, Purpose};
 use super::dialog::{Dialog, Form};
 use super::input::{Action, Data, Input};
 use super::layout;
@@ -15,6 +16,9 @@ use super::theme::Theme;
 /// How long somebody has to pause until a draft is kept, milliseconds: each time is a sync of the
 /// disk.
 const PAUSE: u64 = 2_000;
+
+/// How often it is told that the user is there, milliseconds; most times nobody else hears it.
+const HERE: u64 = 5_000;
 
 /// Where keys go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,6 +76,12 @@ pub(crate) struct App {
     kept: String,
     changed_at: Option<u64>,
     has_attention: bool,
+    /// What contacts do now.
+    pub(crate) signs: BTreeMap<AccountId, Signs>,
+    /// Whom the user is writing to, as was told last.
+    writes_to: Option<AccountId>,
+    /// When it was told last that the user is there.
+    here_at: u64,
 }
 
 impl App {
@@ -95,11 +105,15 @@ impl App {
             kept: String::new(),
             changed_at: None,
             has_attention: true,
+            signs: BTreeMap::new(),
+            writes_to: None,
+            here_at: 0,
         }
     }
 
     /// Deals with what happened.
     pub(crate) fn handle(&mut self, input: Input) -> Vec<Action> {
+        let is_key = matches!(input, Input::Key(_) | Input::Paste(_));
         let mut actions = match input {
             Input::Key(key) => {
                 self.notice = None;
@@ -123,6 +137,7 @@ impl App {
             Input::Data(data) => self.data(*data),
         };
         actions.extend(self.settle());
+        actions.extend(self.signs_of_life(is_key));
         actions
     }
 
@@ -199,6 +214,7 @@ impl App {
                 self.standing = Standing { link, ..standing };
             }
             Data::Link(link) => self.standing.link = link,
+            Data::Signs(signs) => self.signs = signs,
             Data::Messages { account, messages, has_older } => {
                 return self.set_messages(account, messages, has_older);
             }
@@ -318,12 +334,39 @@ impl App {
         }
         let draft = self.drafts.remove(&account).unwrap_or_default();
         self.conversation = Some(Conversation::new(account, &draft, row));
+        self.here_at = 0;
         self.kept = draft;
         self.picked = Some(Picked::Chat(account));
         self.pane = if row.is_some() { Pane::Messages } else { Pane::Editor };
         // All that is new, and something before it.
         let unread = self.chat(&account).map_or(0, |chat| chat.unread);
         actions.push(Action::Load { account, count: PAGE.max(unread + PAGE / 10), until: row });
+        actions
+    }
+
+    /// What contacts are told of the user: with every key, whom they are writing to, and every few
+    /// seconds, that they are there.
+    fn signs_of_life(&mut self, is_key: bool) -> Vec<Action> {
+        let open = self.conversation.as_ref().filter(|_| self.start.is_none());
+        let account = open.map(|open| open.account);
+        let has_text = |open: &&Conversation| {
+            !matches!(open.purpose, Purpose::Edit(..)) && !open.editor.text().trim().is_empty()
+        };
+        let writes_to = open.filter(has_text).map(|open| open.account);
+        let mut actions = Vec::new();
+        if self.writes_to != writes_to {
+            let stopped = self.writes_to.filter(|before| self.chat(before).is_some());
+            actions.extend(stopped.map(|before| Action::Typing(before, false)));
+        }
+        if is_key && self.pane == Pane::Editor {
+            actions.extend(writes_to.map(|account| Action::Typing(account, true)));
+        }
+        self.writes_to = writes_to;
+        let is_due = self.here_at + HERE <= self.now;
+        if let Some(account) = account.filter(|_| is_due && self.has_attention) {
+            self.here_at = self.now;
+            actions.push(Action::Here(account));
+        }
         actions
     }
 

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use postroad_client::{Client, ContactView, Error, Event, Query, Result};
+use postroad_client::{Client, ContactView, Error, Event, Query, Result, Signs};
 use postroad_proto::ids::AccountId;
 
 use super::input::{Action, Data};
@@ -24,6 +24,7 @@ pub(super) struct Desk {
     newest: i64,
     open: Option<Open>,
     unread: BTreeMap<AccountId, usize>,
+    signs: BTreeMap<AccountId, Signs>,
 }
 
 /// The open conversation.
@@ -37,7 +38,8 @@ struct Open {
 
 impl Desk {
     pub(super) fn new(client: Client) -> Self {
-        Self { client, newest: 0, open: None, unread: BTreeMap::new() }
+        let (unread, signs) = (BTreeMap::new(), BTreeMap::new());
+        Self { client, newest: 0, open: None, unread, signs }
     }
 
     /// What the screen shows at first.
@@ -50,6 +52,16 @@ impl Desk {
         let mut data = vec![Data::Drafts(drafts)];
         data.extend(self.everybody()?);
         Ok(data)
+    }
+
+    /// The user has enough: contacts are told, if there is a connection that stays.
+    pub(super) fn leave(&mut self) {
+        if !self.client.is_read_only()
+            && let Err(error) = self.client.gone()
+        {
+            // They see it all the same a little later.
+            tracing::debug!(%error, "nobody was told that the user has gone");
+        }
     }
 
     /// What has happened since: also what the connection and other commands did.
@@ -72,6 +84,11 @@ impl Desk {
                     data.push(Data::Failed(super::model::Trouble { message, hint }));
                 }
             }
+        }
+        let signs = self.client.signs()?;
+        if signs != self.signs {
+            self.signs.clone_from(&signs);
+            data.push(Data::Signs(signs));
         }
         if is_all {
             data.extend(self.everybody()?);
@@ -245,6 +262,16 @@ impl Desk {
                 if !self.client.is_read_only() {
                     self.client.set_draft(&account, &text)?;
                 }
+                Ok(Vec::new())
+            }
+            // Nobody is told where nothing can be written.
+            Action::Typing(..) | Action::Here(_) if self.client.is_read_only() => Ok(Vec::new()),
+            Action::Typing(account, is_writing) => {
+                self.client.typing(&account, is_writing)?;
+                Ok(Vec::new())
+            }
+            Action::Here(account) => {
+                self.client.here(&account)?;
                 Ok(Vec::new())
             }
             // These are the loop's.

@@ -1,5 +1,8 @@
 //! What goes into the [`super::app::App`], and what comes out of it.
 
+use std::collections::BTreeMap;
+
+use postroad_client::Signs;
 use postroad_proto::ids::{AccountId, MessageId};
 use ratatui::crossterm::event::KeyEvent;
 
@@ -45,6 +48,8 @@ pub(crate) enum Data {
     Standing(Standing),
     /// The connection.
     Link(Link),
+    /// What contacts do now.
+    Signs(BTreeMap<AccountId, Signs>),
     /// The newest messages of a conversation, as many as were asked for.
     Messages {
         /// With whom.
@@ -132,6 +137,10 @@ pub(crate) enum Action {
     Copy(String),
     /// Keep a draft for the next run; an empty one is forgotten.
     Draft(AccountId, String),
+    /// Tell a contact that the user is writing, or has stopped.
+    Typing(AccountId, bool),
+    /// Tell a contact that the user is there.
+    Here(AccountId),
     /// Make an account.
     Join { link: String, name: String },
     /// Draw everything anew.

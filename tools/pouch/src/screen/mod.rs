@@ -67,7 +67,9 @@ pub(crate) fn run(bare: &Bare) -> Result<(), CliError> {
         let screen = Screen::open()?;
         let app = App::new(Theme::of_environment(), screen.size()?, now_ms());
         let mut live = Live { screen, app, desk: Desk::new(client), net, is_stale: true };
-        live.follow().await
+        let ended = live.follow().await;
+        live.desk.leave();
+        ended
     })
 }
 

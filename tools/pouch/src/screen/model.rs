@@ -68,6 +68,10 @@ pub(crate) struct Bubble {
     pub(crate) deleted: bool,
     /// Emoji, and whether it is ours.
     pub(crate) reactions: Vec<(bool, String)>,
+    /// Parts of the text that name somebody.
+    pub(crate) mentions: Vec<String>,
+    /// Whether one of them names the user.
+    pub(crate) names_me: bool,
     pub(crate) vanish_after: Option<u64>,
     /// The day and the time of day, where the user is.
     pub(crate) day: String,

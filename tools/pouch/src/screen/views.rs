@@ -1,7 +1,7 @@
 //! What the SDK returns, as the screen shows it.
 
 use postroad_cli::local_day_and_time;
-use postroad_client::{CheckedStep, Client, ContactView, Message, Query, Result, Why};
+use postroad_client::{CheckedStep, Client, ContactView, Mention, Message, Query, Result, Why};
 
 use super::model::{Asking, Body, Bubble, Chat, Quote, Step, Waits, WhyView};
 use crate::view::{MessageRow, WaitingRow};
@@ -11,11 +11,11 @@ const LATE: u64 = 10 * 60_000;
 
 /// A conversation in the list.
 pub(super) fn chat(client: &mut Client, contact: ContactView) -> Result<Chat> {
-    let of = Query { contact: Some(contact.account), ..Query::default() };
-    let last = client.messages(&Query { last: 1, ..of.clone() })?.into_iter().next();
+    let newest = Query { contact: Some(contact.account), last: 1, ..Query::default() };
+    let last = client.messages(&newest)?.into_iter().next();
     let unread = match contact.blocked {
         true => 0,
-        false => client.messages(&Query { unshown: true, ..of })?.len(),
+        false => client.unread(&contact.account)?,
     };
     Ok(Chat {
         account: contact.account,
@@ -77,6 +77,8 @@ pub(super) fn bubble(message: &Message) -> Bubble {
         edited: message.edited,
         deleted: message.deleted,
         reactions: message.reactions.iter().map(|r| (r.outgoing, r.emoji.clone())).collect(),
+        names_me: message.mentions.iter().any(|mention| mention.account != message.contact),
+        mentions: mentions(message),
         vanish_after: message.vanish_after,
         day,
         time,
@@ -86,6 +88,17 @@ pub(super) fn bubble(message: &Message) -> Bubble {
         missing_before: message.missing_before,
         lost_before: message.lost_before,
     }
+}
+
+/// The parts of a text that name somebody.
+fn mentions(message: &Message) -> Vec<String> {
+    let text = message.text.as_deref().unwrap_or_default();
+    let part = |mention: &Mention| {
+        let start = usize::try_from(mention.start).ok()?;
+        let end = start.checked_add(usize::try_from(mention.length).ok()?)?;
+        text.get(start..end).map(str::to_owned)
+    };
+    message.mentions.iter().filter_map(part).collect()
 }
 
 /// A message's way.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use postroad_cli::{human_duration, rfc3339_ms, safe, safe_lines};
-use postroad_client::{Message, Quoted, Reaction};
+use postroad_client::{Mention, Message, Quoted, Reaction};
 use serde::Serialize;
 
 /// How our own messages are signed in a conversation.
@@ -36,6 +36,8 @@ pub(crate) struct MessageRow {
     deleted: bool,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     reactions: Vec<ReactionRow>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    mentions: Vec<MentionRow>,
     /// Seconds that it is kept after it was read.
     #[serde(skip_serializing_if = "Option::is_none")]
     vanish_after: Option<u64>,
@@ -57,6 +59,15 @@ struct QuotedRow {
 struct ReactionRow {
     from: String,
     emoji: String,
+}
+
+/// A part of a text that names one of the two.
+#[derive(Debug, Serialize)]
+struct MentionRow {
+    who: String,
+    /// Bytes of the text.
+    start: u64,
+    length: u64,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
@@ -95,6 +106,11 @@ impl From<&Message> for MessageRow {
             from: writer(reaction.outgoing, &message.chat),
             emoji: reaction.emoji.clone(),
         };
+        let mention = |mention: &Mention| MentionRow {
+            who: writer(mention.account != message.contact, &message.chat),
+            start: mention.start,
+            length: mention.length,
+        };
         Self {
             id: message.id.to_string(),
             chat: message.chat.clone(),
@@ -112,6 +128,7 @@ impl From<&Message> for MessageRow {
             edited: message.edited,
             deleted: message.deleted,
             reactions: message.reactions.iter().map(reaction).collect(),
+            mentions: message.mentions.iter().map(mention).collect(),
             vanish_after: message.vanish_after,
             blocked: false,
         }
@@ -137,7 +154,12 @@ impl MessageRow {
         if is_wide {
             text.push_str(&format!("  {}", self.id));
         }
-        for (holds, word) in [(self.forwarded, "forwarded"), (self.edited, "edited")] {
+        let marks = [
+            (self.forwarded, "forwarded"),
+            (self.edited, "edited"),
+            (self.names_me(), "names you"),
+        ];
+        for (holds, word) in marks {
             if holds {
                 text.push_str(&format!("  ({word})"));
             }
@@ -154,6 +176,11 @@ impl MessageRow {
         }
         text.push('\n');
         text
+    }
+
+    /// Whether somebody else's text names the user.
+    fn names_me(&self) -> bool {
+        self.from != ME && self.mentions.iter().any(|mention| mention.who == ME)
     }
 
     /// Its text, or what stands for one, harmless.
@@ -189,6 +216,7 @@ pub(crate) fn sample(text: &str) -> Message {
         edited: false,
         deleted: false,
         reactions: Vec::new(),
+        mentions: Vec::new(),
         vanish_after: None,
         sent_at: 0,
         received_at: Some(1),

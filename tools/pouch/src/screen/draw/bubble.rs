@@ -1,7 +1,6 @@
 //! A message in its lines.
 
 use postroad_client::State;
-use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
 use crate::screen::model::{Body, Bubble};
@@ -56,49 +55,69 @@ pub(crate) fn lines(
     let bar = theme.bar(is_selected);
     lines.push(head(message, width, theme, bar));
     let room = columns.saturating_sub(BEFORE_TEXT);
-    let mut add = |line: &str, style| {
-        lines.push(Line::from(vec![
-            Span::styled(format!("{bar}   "), theme.strong()),
-            Span::styled(line.to_owned(), style),
-        ]));
+    let mut add_spans = |spans: Vec<Span<'static>>| {
+        let bar = Span::styled(format!("{bar}   "), theme.strong());
+        lines.push(Line::from([vec![bar], spans].concat()));
     };
+    let plain = |line: &str, style| vec![Span::styled(line.to_owned(), style)];
     if let Some(quote) = &message.quote {
         let who = if quote.outgoing { ME } else { &message.chat };
         let text = quote.text.as_deref().unwrap_or("(not here)");
         let line = format!("{}{}: {}", theme.quote(), text::clean(who), text::clean(text));
-        add(&text::cut(&line, room), theme.faint());
+        add_spans(plain(&text::cut(&line, room), theme.faint()));
     }
     match &message.body {
         Body::Text(body) => {
             for line in text::lines(body, room) {
-                add(&line, Style::new());
+                add_spans(named(&line, &message.mentions, theme));
             }
         }
         Body::Note(note) => {
             for line in text::lines(note, room) {
-                add(&line, theme.faint());
+                add_spans(plain(&line, theme.faint()));
             }
         }
     }
     if message.state.is_lost() && !message.deleted && !message.reason.is_empty() {
         for line in text::lines(&format!("{}: {}", message.state, message.reason), room) {
-            add(&line, theme.bad());
+            add_spans(plain(&line, theme.bad()));
         }
     }
     if !message.reactions.is_empty() {
         let who = |own: bool| if own { ME.to_owned() } else { text::clean(&message.chat) };
         let all = message.reactions.iter();
         let all = all.map(|(own, emoji)| format!("{} {}", text::clean(emoji), who(*own)));
-        add(&text::cut(&all.collect::<Vec<_>>().join(theme.dot()), room), theme.notable());
+        let all = text::cut(&all.collect::<Vec<_>>().join(theme.dot()), room);
+        add_spans(plain(&all, theme.notable()));
     }
     lines
+}
+
+/// A line of a text; names that it mentions stand out.
+fn named(line: &str, mentions: &[String], theme: Theme) -> Vec<Span<'static>> {
+    let names: Vec<String> = mentions.iter().map(|name| text::clean(name)).collect();
+    let mut spans = Vec::new();
+    let mut rest = line;
+    while let Some((at, name)) =
+        names.iter().filter_map(|name| Some((rest.find(name)?, name))).min_by_key(|(at, _)| *at)
+    {
+        let end = at + name.len();
+        spans.push(Span::raw(rest[..at].to_owned()));
+        spans.push(Span::styled(rest[at..end].to_owned(), theme.strong()));
+        rest = &rest[end..];
+    }
+    spans.push(Span::raw(rest.to_owned()));
+    spans
 }
 
 /// Who, when and how far.
 fn head(message: &Bubble, width: u16, theme: Theme, bar: &str) -> Line<'static> {
     let who = if message.outgoing { ME.to_owned() } else { text::clean(&message.chat) };
     let mut marks = Vec::new();
-    for (holds, word) in [(message.forwarded, "forwarded"), (message.edited, "edited")] {
+    let names_me = message.names_me && !message.outgoing;
+    for (holds, word) in
+        [(message.forwarded, "forwarded"), (message.edited, "edited"), (names_me, "names you")]
+    {
         if holds {
             marks.push(word.to_owned());
         }

@@ -28,6 +28,8 @@ pub(super) fn draw(app: &App, area: Rect, frame: &mut Frame<'_>) {
 fn title(app: &App, open: &Conversation) -> String {
     let chat = app.chat(&open.account);
     let mut remarks = chat.map(people::remarks).unwrap_or_default();
+    let does = app.signs.get(&open.account).and_then(|signs| people::does(*signs));
+    remarks.splice(0..0, does.map(str::to_owned));
     remarks.insert(0, chat.map(|chat| text::clean(&chat.name)).unwrap_or_default());
     let name = remarks.join(app.theme.dot());
     people::title(&name, app.pane == Pane::Messages, app)

@@ -93,6 +93,8 @@ fn mark(app: &App, chat: &Chat) -> String {
     if chat.blocked {
         marks.push("blocked".to_owned());
     }
+    let does = app.signs.get(&chat.account).filter(|signs| signs.writing);
+    marks.extend(does.map(|_| "writing".to_owned()));
     if !draft.trim().is_empty() {
         marks.push(app.theme.draft().to_owned());
     }

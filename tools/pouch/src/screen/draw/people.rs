@@ -1,5 +1,7 @@
 //! What is said of a contact in several places.
 
+use postroad_client::Signs;
+
 use crate::screen::app::App;
 use crate::screen::draw::bubble::duration;
 use crate::screen::model::Chat;
@@ -28,6 +30,15 @@ pub(super) fn remarks(chat: &Chat) -> Vec<String> {
         remarks.push(text::clean(&chat.reason));
     }
     remarks
+}
+
+/// What a contact does now, in a word.
+pub(super) fn does(signs: Signs) -> Option<&'static str> {
+    match signs {
+        Signs { writing: true, .. } => Some("is writing"),
+        Signs { here: true, .. } => Some("is here"),
+        Signs { .. } => None,
+    }
 }
 
 /// A handle, and whether it is only claimed.

@@ -58,12 +58,12 @@ fn drafts_stay_with_their_chats_and_are_kept() {
     let mut app = app(SIZE);
     open(&mut app, two());
     write(&mut app, "for bob");
-    assert!(app.handle(Input::Tick(NOW + 1_000)).is_empty(), "somebody is typing");
-    let kept = app.handle(Input::Tick(NOW + 5_000));
+    assert!(done(&mut app, Input::Tick(NOW + 1_000)).is_empty(), "somebody is typing");
+    let kept = done(&mut app, Input::Tick(NOW + 5_000));
     assert_eq!(kept, [Action::Draft(account(1), "for bob".to_owned())]);
     write(&mut app, "!");
     let alt = |code| Input::Key(KeyEvent::new(code, KeyModifiers::ALT));
-    let actions = app.handle(alt(KeyCode::Down));
+    let actions = done(&mut app, alt(KeyCode::Down));
     assert_eq!(actions[0], Action::Draft(account(1), "for bob!".to_owned()));
     assert_eq!(text_of(&app), "");
     app.handle(alt(KeyCode::Up));
@@ -100,7 +100,7 @@ fn only_what_is_seen_with_the_chat_open_is_marked() {
     let mut away = super::app((80, 12));
     away.handle(Input::Attention(false));
     assert!(open(&mut away, many).is_empty());
-    assert_eq!(away.handle(Input::Attention(true)).len(), 1);
+    assert_eq!(done(&mut away, Input::Attention(true)).len(), 1);
     let mut closed = super::app((80, 12));
     assert!(give(&mut closed, again).is_empty());
 }
@@ -228,7 +228,7 @@ fn a_search_finds_its_way_to_the_message() {
     control(&mut app, 'f');
     write(&mut app, "road");
     assert_eq!(press(&mut app, KeyCode::Enter), [Action::Search(None, "road".to_owned())]);
-    assert!(app.handle(Input::Tick(NOW)).is_empty(), "nothing else is looked for");
+    assert!(done(&mut app, Input::Tick(NOW)).is_empty(), "nothing else is looked for");
     give(&mut app, Data::Found(vec![bubble(7, false, "road")]));
     let load = Action::Load { account: account(1), count: PAGE, until: Some(7) };
     assert_eq!(press(&mut app, KeyCode::Enter), [load]);
@@ -283,4 +283,39 @@ fn a_message_taller_than_the_screen_can_be_read() {
     }
     assert!(tall.iter().all(|line| seen.contains(line.as_str())));
     assert!(shown(&app).contains("before"));
+}
+
+#[test]
+fn contacts_are_told_who_writes_and_who_is_there() {
+    let mut app = app((80, 24));
+    let told = |app: &mut App, input| app.handle(input);
+    let key = |code| Input::Key(KeyEvent::new(code, KeyModifiers::NONE));
+    let (bob, carol) = (account(1), account(2));
+    assert_eq!(told(&mut app, Input::Tick(NOW)), [], "nobody's chat is open");
+    let _ = app.open(bob, None);
+    assert_eq!(told(&mut app, Input::Tick(NOW)), [Action::Here(bob)]);
+    assert_eq!(told(&mut app, Input::Tick(NOW + 4_999)), []);
+    assert_eq!(told(&mut app, Input::Tick(NOW + 5_000)), [Action::Here(bob)]);
+    assert_eq!(told(&mut app, Input::Attention(false)), []);
+    assert_eq!(told(&mut app, Input::Tick(NOW + 60_000)), [], "another window has the user");
+    assert_eq!(
+        told(&mut app, key(KeyCode::Char('h'))),
+        [Action::Typing(bob, true), Action::Here(bob)]
+    );
+    assert_eq!(told(&mut app, key(KeyCode::Char('i'))), [Action::Typing(bob, true)]);
+    assert_eq!(told(&mut app, Input::Tick(NOW + 61_000)), [], "only keys say so");
+    let _ = told(&mut app, key(KeyCode::Backspace));
+    assert_eq!(told(&mut app, key(KeyCode::Backspace)), [Action::Typing(bob, false)]);
+    write(&mut app, "for bob");
+    let _ = app.open(carol, None);
+    let actions = told(&mut app, Input::Tick(NOW + 62_000));
+    assert_eq!(actions, [Action::Typing(bob, false), Action::Here(carol)]);
+    // What is put in the place of a message is nothing new to read yet.
+    let _ = app.open(bob, None);
+    let messages = vec![bubble(1, true, "mine")];
+    give(&mut app, Data::Messages { account: bob, messages, has_older: false });
+    press(&mut app, KeyCode::Up);
+    press(&mut app, KeyCode::Char('e'));
+    let actions = told(&mut app, key(KeyCode::Char('!')));
+    assert!(!actions.iter().any(|action| matches!(action, Action::Typing(..))), "{actions:?}");
 }

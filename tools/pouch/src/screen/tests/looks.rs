@@ -3,6 +3,8 @@
 
 use std::path::PathBuf;
 
+use postroad_client::Signs;
+
 use super::*;
 use crate::screen::conversation::Purpose;
 use crate::screen::dialog::Dialog;
@@ -72,6 +74,22 @@ fn changed() -> Vec<Bubble> {
             )
         },
     ]
+}
+
+#[test]
+fn what_contacts_do_now_and_whom_texts_name() {
+    screens("signs", |app| {
+        let mentions = vec!["@Alice".to_owned()];
+        let names = Bubble { mentions, names_me: true, ..bubble(2, false, "and you, @Alice?") };
+        open(app, vec![bubble(1, true, "I am off to Ulm, @bob"), names]);
+        let does = |writing, here| Signs { writing, here };
+        let signs = [(account(1), does(false, true)), (account(2), does(true, true))];
+        give(app, Data::Signs(signs.into()));
+    });
+    let mut app = app((80, 24));
+    open(&mut app, vec![]);
+    give(&mut app, Data::Signs([(account(1), Signs { writing: true, here: true })].into()));
+    assert!(shown(&app).contains("bob · is writing"), "{}", shown(&app));
 }
 
 #[test]

@@ -65,6 +65,8 @@ fn bubble(row: i64, outgoing: bool, text: &str) -> Bubble {
         edited: false,
         deleted: false,
         reactions: Vec::new(),
+        mentions: Vec::new(),
+        names_me: false,
         vanish_after: None,
         day: "Wed 25 Nov 2026".to_owned(),
         time: "12:31".to_owned(),
@@ -90,8 +92,14 @@ fn app(size: (u16, u16)) -> App {
     app
 }
 
+/// What is done, but for what contacts are told of the user meanwhile.
+fn done(app: &mut App, input: Input) -> Vec<Action> {
+    let is_sign = |action: &Action| matches!(action, Action::Typing(..) | Action::Here(_));
+    app.handle(input).into_iter().filter(|action| !is_sign(action)).collect()
+}
+
 fn give(app: &mut App, data: Data) -> Vec<Action> {
-    app.handle(data.into())
+    done(app, data.into())
 }
 
 /// Opens the conversation with Bob and hands these messages over.
@@ -101,11 +109,11 @@ fn open(app: &mut App, messages: Vec<Bubble>) -> Vec<Action> {
 }
 
 fn press(app: &mut App, code: KeyCode) -> Vec<Action> {
-    app.handle(Input::Key(KeyEvent::new(code, KeyModifiers::NONE)))
+    done(app, Input::Key(KeyEvent::new(code, KeyModifiers::NONE)))
 }
 
 fn control(app: &mut App, c: char) -> Vec<Action> {
-    app.handle(Input::Key(KeyEvent::new(KeyCode::Char(c), KeyModifiers::CONTROL)))
+    done(app, Input::Key(KeyEvent::new(KeyCode::Char(c), KeyModifiers::CONTROL)))
 }
 
 fn write(app: &mut App, text: &str) {
