@@ -22,6 +22,7 @@ use crate::contacts::{Contact, Phase};
 use crate::e2e::store;
 use crate::entropy;
 use crate::error::{Error, Result};
+use crate::events::{self, Event};
 use crate::identity::Identity;
 use crate::messages::{self, NewMessage};
 use crate::state::State;
@@ -83,6 +84,10 @@ pub(crate) fn queue(
     };
     messages::set_reason(tx, row, reason)?;
     amend::arrived(tx, row, now)?;
+    if !messages::is_hidden(kind) {
+        // Whoever shows the conversation may be another process.
+        events::record(tx, now, &Event::State { row, state: State::Queued })?;
+    }
     Ok((row, id))
 }
 

@@ -7,6 +7,7 @@ use postroad_proto::receipt::ReceiptKind;
 
 use super::*;
 use crate::error::Error;
+use crate::events::{self, Event};
 use crate::outbox::{MAX_TEXT, Refusal};
 use crate::settings;
 
@@ -22,7 +23,10 @@ fn checked(person: &mut Person, row: i64) -> Vec<(State, bool)> {
 #[test]
 fn every_step_is_kept_with_evidence_that_holds() {
     let (mut alice, mut bob) = friends();
+    let before = alice.db.read(events::newest).unwrap();
     let (row, _) = alice.writes("bob", "hi").unwrap();
+    let (_, event) = alice.db.read(|tx| events::next(tx, before)).unwrap().unwrap();
+    assert_eq!(event, Event::State { row, state: State::Queued }, "other processes see it at once");
     let offer = only(alice.offers(NOW));
     let receipt = receipt_for(&offer.envelope, ReceiptKind::AtNode, &testing::node_key());
     alice.receipt(&receipt);

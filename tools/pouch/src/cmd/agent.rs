@@ -54,7 +54,9 @@ fn command_line(profile: &ProfileArgs, args: &AgentArgs) -> Result<Vec<String>, 
     })?;
     let mut line = vec![program.display().to_string()];
     let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    if let Some(dir) = &profile.data_dir {
+    // By its place, whatever the environment of whoever starts it says.
+    let place = directory(profile)?;
+    if let Some(dir) = place.parent() {
         line.extend(["--data-dir".to_owned(), absolute(dir).display().to_string()]);
     }
     if let Some(names) = &profile.names {

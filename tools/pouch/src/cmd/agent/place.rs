@@ -11,6 +11,9 @@ use serde::{Deserialize, Serialize};
 
 const FILE: &str = "agent";
 const LOG: &str = "agent.log";
+/// Where the log goes that has become longer than that, in place of the one before it.
+const OLD_LOG: &str = "agent.log.old";
+const MAX_LOG: u64 = 1 << 20;
 
 /// An agent that runs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,9 +73,13 @@ pub(crate) fn running(profile: &Path) -> Result<Option<Running>, CliError> {
 
 /// What an agent in the background has to say goes here.
 pub(super) fn log(profile: &Path) -> Result<File, CliError> {
+    let path = profile.join(LOG);
+    if std::fs::metadata(&path).is_ok_and(|log| log.len() > MAX_LOG) {
+        std::fs::rename(&path, profile.join(OLD_LOG)).map_err(|error| failed(&error))?;
+    }
     let mut options = OpenOptions::new();
     options.create(true).append(true).mode(0o600);
-    options.open(profile.join(LOG)).map_err(|error| failed(&error))
+    options.open(path).map_err(|error| failed(&error))
 }
 
 pub(super) fn log_path(profile: &Path) -> String {
@@ -88,4 +95,21 @@ fn open(profile: &Path) -> Result<File, CliError> {
 fn failed(error: &std::io::Error) -> CliError {
     let hint = "is there room, and is the profile yours?";
     CliError::io("cannot tell whether an agent runs", error, hint)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_that_is_long_makes_place_for_a_new_one() {
+        let profile = tempfile::tempdir().unwrap();
+        let size = |name| std::fs::metadata(profile.path().join(name)).map_or(0, |log| log.len());
+        for _ in 0..2 {
+            log(profile.path()).unwrap().write_all(&vec![b'x'; MAX_LOG as usize]).unwrap();
+        }
+        assert_eq!((size(LOG), size(OLD_LOG)), (2 * MAX_LOG, 0), "one of that length goes on");
+        log(profile.path()).unwrap().write_all(b"new").unwrap();
+        assert_eq!((size(LOG), size(OLD_LOG)), (3, 2 * MAX_LOG));
+    }
 }
