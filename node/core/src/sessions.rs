@@ -110,7 +110,7 @@ impl Core {
                 self.answer(id, ask.request, answer);
             }
             Frame::TokensList(ask) => {
-                let answer = self.tokens_list(account);
+                let answer = self.tokens_list(now, account);
                 self.answer(id, ask.request, answer);
             }
             Frame::TokensRedeem(ask) => {

@@ -6,15 +6,18 @@ mod cluster;
 mod desk;
 
 use cluster::persona::Persona;
+use cluster::posthouse::Posthouse;
 use cluster::{Cluster, two_friends};
 use desk::*;
-use postroad_core::SessionId;
 use postroad_core::roads::{Command, Event};
+use postroad_core::{Config, Registration, SessionId};
+use postroad_proto::error::ErrorCode;
 use postroad_proto::frame::{
-    EphemeralPush, EphemeralSend, Frame, MailOpen, MailOpened, Ping, TokensDrop,
+    EphemeralPush, EphemeralSend, Frame, MailOpen, MailOpened, Ping, RecordsGet, TokensDrop,
 };
 use postroad_proto::ids::NodeId;
 use postroad_proto::limits::MAX_EPHEMERAL;
+use postroad_proto::token::Proof;
 use serde_bytes::ByteArray;
 
 fn said(from: &Persona, to: &Persona, sealed: &[u8]) -> EphemeralSend {
@@ -143,9 +146,46 @@ fn a_node_that_is_away_is_not_called_for_it() {
     desk.client(session, said(&alice, &bob, b"x"));
     assert!(calls(&mut desk));
     desk.road(Event::LinkFailed { node: peer.node(), reason: "refused".into() });
+    desk.client(session, said(&alice, &bob, b"x"));
+    assert!(!calls(&mut desk), "it was away a moment ago");
     desk.wait(700);
     assert!(!calls(&mut desk), "and nothing waits for another attempt");
     assert!(desk.house.core().outboxes().is_empty());
+    desk.client(session, said(&alice, &bob, b"x"));
+    assert!(calls(&mut desk), "by now it may be back");
+}
+
+#[test]
+fn a_stream_that_opens_slowly_costs_one_question() {
+    let registration = Registration::Open;
+    let config = Config { registration, lookups_per_hour: 2, ..Config::default() };
+    let (mut desk, peer) = (Desk::on(Posthouse::new(1, config)), Peer::new());
+    peer.introduce(&mut desk);
+    let (alice, session, bob) = alice_and_bob(&mut desk, &peer);
+    for _ in 0..9 {
+        desk.client(session, said(&alice, &bob, b"x"));
+        desk.wait(1);
+    }
+    peer.take_link(&mut desk);
+    let crosses = |command: &Command| match command {
+        Command::Frame { link: LINK, frame: Frame::EphemeralSend(_) } => Some(()),
+        _ => None,
+    };
+    let crossed = std::iter::from_fn(|| desk.next(crosses)).count();
+    assert_eq!(crossed, 9);
+    let ask = RecordsGet {
+        request: 9,
+        node: desk.house.node(),
+        account: None,
+        handle: Some("nobody".parse().unwrap()),
+        proof: Proof::default(),
+    };
+    desk.client(session, ask);
+    let done = desk.told(session, |frame| match frame {
+        Frame::Done(done) => Some(done.code),
+        _ => None,
+    });
+    assert_eq!(done, [Some(ErrorCode::NotFound)], "one is left");
 }
 
 #[test]

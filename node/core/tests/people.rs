@@ -11,10 +11,10 @@ use postroad_proto::codec;
 use postroad_proto::error::ErrorCode;
 use postroad_proto::frame::{
     Claimed, Done, Frame, InvitesDrop, InvitesPut, PrekeysClaim, Records, RecordsGet, RecordsPut,
-    RequestsSettle, SettingsPut, TokensDrop, TokensRedeem, settle,
+    RequestsSettle, SettingsPut, Tokens, TokensDrop, TokensList, TokensPut, TokensRedeem, settle,
 };
 use postroad_proto::ids::Hash;
-use postroad_proto::token::{DeliveryToken, InviteCode, InviteEntry, Proof};
+use postroad_proto::token::{DeliveryToken, InviteCode, InviteEntry, Proof, TokenEntry};
 
 const PLENTY: u64 = 1 << 20;
 
@@ -370,4 +370,30 @@ fn all_that_is_staged_counts() {
     world.turn();
     world.say(at_bob, bob.tokens_put(&contacts));
     assert_eq!(world.core().staged_bytes(), 0, "the same again writes nothing");
+}
+
+#[test]
+fn a_token_that_has_ended_is_forgotten() {
+    let mut world = Cluster::new();
+    let (alice, at_alice, bob, at_bob) = two_friends(&mut world);
+    let token = bob.token_for(&alice.account());
+    let (label, expires) = (*b"contact1", world.seconds() + 60);
+    let entry = |hash, expires| TokenEntry { hash, label, rate: 0, byte_share: 0, expires };
+    let put = |world: &mut Cluster, tokens| {
+        world.say(at_bob, TokensPut { request: 7, tokens });
+        world.turn();
+        assert_eq!(world.done(at_bob).code, None);
+    };
+    put(&mut world, vec![entry(token.hash(), expires), entry(Hash([8; 32]), 0)]);
+    world.send(at_alice, 1, alice.envelope(&bob, expires + 600, b"in time"));
+    world.turn();
+    assert_eq!(world.accepted(at_alice).items.len(), 1);
+    world.wait(61);
+    world.send(at_alice, 2, alice.envelope(&bob, expires + 600, b"too late"));
+    world.turn();
+    assert_eq!(world.refused(at_alice).code, ErrorCode::Denied);
+    world.say(at_bob, TokensList { request: 8 });
+    world.turn();
+    let listed: Tokens = codec::decode(&world.done(at_bob).result.unwrap(), 4096).unwrap();
+    assert_eq!(listed.tokens.iter().map(|entry| entry.hash).collect::<Vec<_>>(), [Hash([8; 32])]);
 }

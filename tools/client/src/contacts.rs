@@ -9,7 +9,7 @@ use postroad_proto::codec;
 use postroad_proto::content::{self, Card};
 use postroad_proto::ephemeral::EphemeralSecret;
 use postroad_proto::error::ErrorCode;
-use postroad_proto::ids::{AccountId, ConversationId, Millis, NodeId};
+use postroad_proto::ids::{AccountId, ConversationId, DeviceNumber, Millis, NodeId};
 use postroad_proto::link::NodeLink;
 use postroad_proto::network::Network;
 use postroad_proto::record::{AccountRecord, DeviceList, HandleRecord};
@@ -77,6 +77,8 @@ pub(crate) struct Contact {
     pub(crate) invite: Option<InviteCode>,
     pub(crate) token: Option<DeliveryToken>,
     pub(crate) token_label: Option<[u8; 8]>,
+    /// Of the token that they chose by a link, whether they still use it or not.
+    pub(crate) chosen_label: Option<[u8; 8]>,
     /// What they gave us to seal typing and presence under.
     pub(crate) ephemeral: Option<EphemeralSecret>,
     pub(crate) record: Option<Signed<AccountRecord>>,
@@ -113,7 +115,10 @@ impl Contact {
             let wrong = |_| StorageError::Value("token");
             Ok(bytes.map(TryInto::try_into).transpose().map_err(wrong)?)
         };
-        let label: Option<Vec<u8>> = row.get("token_label")?;
+        let label = |column| -> Result<Option<[u8; 8]>> {
+            let bytes: Option<Vec<u8>> = row.get(column)?;
+            Ok(bytes.and_then(|bytes| bytes.try_into().ok()))
+        };
         let ephemeral: Option<Vec<u8>> = row.get("ephemeral")?;
         let ephemeral = ephemeral.and_then(|bytes| bytes.try_into().ok());
         let origin: Option<Vec<u8>> = row.get("origin")?;
@@ -134,7 +139,8 @@ impl Contact {
             handle_proven: bool_of(row, "handle_proven")?,
             invite: secret("invite")?.map(InviteCode),
             token: secret("token")?.map(DeliveryToken),
-            token_label: label.and_then(|bytes| bytes.try_into().ok()),
+            token_label: label("token_label")?,
+            chosen_label: label("chosen_label")?,
             ephemeral: ephemeral.map(EphemeralSecret),
             record,
             devices: identity::signed(row, "devices")?,
@@ -292,12 +298,24 @@ pub(crate) fn store_token(
     forget_failure(tx, account)
 }
 
-/// Stores what else their card says.
-pub(crate) fn store_card(tx: &Transaction<'_>, account: &AccountId, card: &Card) -> Result<()> {
-    store_token(tx, account, &card.token)?;
-    tx.execute(
-        "UPDATE contact SET sends_receipts = ?2, ephemeral = ?3 WHERE account = ?1",
-        params![account.0, card.sends_receipts, card.ephemeral.as_ref().map(|secret| secret.0)],
+/// Stores how their card wants to be written to, unless a later message of the same device brought
+/// another: what is sent again carries the card of its time.
+pub(crate) fn store_card(
+    tx: &Transaction<'_>,
+    account: &AccountId,
+    card: &Card,
+    (device, seq): (DeviceNumber, u64),
+) -> Result<()> {
+    let stored = tx.execute(
+        "UPDATE contact SET sends_receipts = ?2, ephemeral = ?3, card_device = ?4, card_seq = ?5
+         WHERE account = ?1 AND (card_device <> ?4 OR card_seq <= ?5)",
+        params![
+            account.0,
+            card.sends_receipts,
+            card.ephemeral.as_ref().map(|secret| secret.0),
+            device,
+            int(seq)
+        ],
     )?;
-    Ok(())
+    if stored > 0 { store_token(tx, account, &card.token) } else { Ok(()) }
 }

@@ -66,6 +66,16 @@ fn last_said(
     Ok(found)
 }
 
+/// Whether a contact wants to hear of it, and the user wants them to.
+pub(crate) fn is_heard(tx: &Transaction<'_>, to: &AccountId, number: u64) -> Result<bool> {
+    let mut query = tx.prepare_cached(
+        "SELECT 1 FROM contact WHERE account = ?1 AND phase = ?2 AND blocked = 0
+         AND token NOT NULL AND devices NOT NULL AND ephemeral NOT NULL",
+    )?;
+    Ok(query.exists(params![to.0, Phase::Ready as i64])?
+        && settings::is_on(tx, setting_of(number))?)
+}
+
 /// Whether there is something new to be said: begun, gone on with for a while, or ended.
 pub(crate) fn is_news(
     tx: &Transaction<'_>,
@@ -82,29 +92,22 @@ pub(crate) fn is_news(
     })
 }
 
-/// Stores what is to be said, unless there is no use in it.
+/// Stores what is to be said, unless nobody hears it.
 pub(crate) fn say(
     tx: &Transaction<'_>,
-    contact: &Contact,
+    to: &AccountId,
     (number, value): (u64, u64),
     now: Millis,
 ) -> Result<()> {
-    let is_heard = contact.is_ready() && !contact.blocked && contact.ephemeral.is_some();
-    if !is_heard || !settings::is_on(tx, setting_of(number))? {
+    if !is_heard(tx, to, number)? {
         return Ok(());
     }
-    let last = last_said(tx, &contact.account, number)?.map_or(0, |(_, at, _)| at);
+    let last = last_said(tx, to, number)?.map_or(0, |(_, at, _)| at);
     let lasts = if number == kind::TYPING { TYPING } else { PRESENCE };
-    let at = now.max(last + 1);
+    // After a clock that was set back a little, it goes on from there. Far ahead, nobody believes it.
+    let at = if (now..now + CLOCKS).contains(&last) { last + 1 } else { now };
     tx.prepare_cached("INSERT OR REPLACE INTO ephemeral VALUES (?1, ?2, ?3, ?4, ?5, ?6, 1)")?
-        .execute(params![
-            contact.account.0,
-            OURS,
-            int(number),
-            int(value),
-            int(at),
-            int(now + lasts)
-        ])?;
+        .execute(params![to.0, OURS, int(number), int(value), int(at), int(now + lasts)])?;
     Ok(())
 }
 
@@ -154,7 +157,7 @@ pub(crate) fn take(
     push: &EphemeralPush,
     now: Millis,
 ) -> Result<()> {
-    let holder = tokens::holder_of(tx, own, &push.label)?;
+    let holder = tokens::user_of(tx, own, &push.label)?;
     let Some((contact, number)) = holder.filter(|(c, _)| c.phase == Phase::Ready && !c.blocked)
     else {
         return Ok(());
@@ -202,7 +205,14 @@ fn answer(tx: &Transaction<'_>, contact: &Contact, now: Millis) -> Result<()> {
     if is_told || settings::number(tx, settings::HERE)? <= now {
         return Ok(());
     }
-    say(tx, contact, (kind::PRESENCE, presence::HERE), now)
+    say(tx, &contact.account, (kind::PRESENCE, presence::HERE), now)
+}
+
+/// Whether it is to be noted anew that the user has Postroad before them.
+pub(crate) fn is_here_due(tx: &Transaction<'_>, now: Millis) -> Result<bool> {
+    let until = settings::number(tx, settings::HERE)?;
+    let is_noted = (now + PRESENCE - PRESENCE_AGAIN..=now + PRESENCE).contains(&until);
+    Ok(!is_noted && settings::is_on(tx, settings::PRESENCE)?)
 }
 
 /// The user has Postroad before them, for a while from now on.
@@ -221,9 +231,17 @@ pub(crate) fn note_gone(tx: &Transaction<'_>, now: Millis) -> Result<()> {
         .query_map(params![OURS, int(kind::PRESENCE), int(now)], |row| blob(row, "account"))?
         .collect::<rusqlite::Result<Vec<_>>>()?;
     for account in told {
-        let contact = contacts::get(tx, &AccountId(account))?;
-        say(tx, &contact, (kind::PRESENCE, presence::AWAY), now)?;
+        say(tx, &AccountId(account), (kind::PRESENCE, presence::AWAY), now)?;
     }
+    Ok(())
+}
+
+/// Forgets what contacts said: the user does not want to see it.
+pub(crate) fn forget(tx: &Transaction<'_>, number: u64) -> Result<()> {
+    tx.execute(
+        "DELETE FROM ephemeral WHERE kind = ?1 AND device <> ?2",
+        params![int(number), OURS],
+    )?;
     Ok(())
 }
 

@@ -270,7 +270,7 @@ fn acquaint(
     let is_request = mail.push.attributes.class == Class::Request.number();
     let contact = match (contact, &mail.opened.introduced) {
         (Some(contact), Some(card)) => {
-            take_card(tx, own, &contact, card, now)?;
+            take_card(tx, own, &contact, mail, card, now)?;
             if contacts::get(tx, &contact.account)?.phase != contact.phase {
                 events::record(tx, now, &Event::Contact { account: contact.account })?;
             }
@@ -334,7 +334,7 @@ fn meet(
         },
         now,
     )?;
-    take_card(tx, own, &contact, card, now)?;
+    take_card(tx, own, &contact, mail, card, now)?;
     if asks {
         events::record(tx, now, &Event::Request { account: contact.account })?;
     }
@@ -346,6 +346,7 @@ fn take_card(
     tx: &Transaction<'_>,
     own: &Identity,
     contact: &Contact,
+    mail: &Mail<'_>,
     introduced: &Introduced,
     now: Millis,
 ) -> Result<()> {
@@ -356,7 +357,7 @@ fn take_card(
     if contacts::store_records(tx, own, contact, &verified, now)? == News::Older {
         return Ok(());
     }
-    contacts::store_card(tx, &contact.account, card)?;
+    contacts::store_card(tx, &contact.account, card, (mail.sender.1, mail.opened.message.seq))?;
     if matches!(contact.phase, Phase::Linked | Phase::Stranger | Phase::Requested) {
         contacts::set_phase(tx, &contact.account, Phase::Ready)?;
     }

@@ -121,6 +121,7 @@ pub(crate) fn unblock(
 /// stays as it is: it is out of our hands.
 pub(crate) fn block(
     tx: &Transaction<'_>,
+    vault: &Vault,
     own: &Identity,
     contact: &Contact,
     now: Millis,
@@ -128,9 +129,14 @@ pub(crate) fn block(
     if let Some((origin, tag)) = contact.request {
         settle(tx, origin, tag, how::BLOCKED)?;
     }
-    tokens::drop_all(tx, own, contact)?;
+    let robbed = tokens::drop_all(tx, own, contact, now)?;
     tx.execute("UPDATE contact SET blocked = 1 WHERE account = ?1", [contact.account.0])?;
     tx.execute("DELETE FROM receipt_due WHERE contact = ?1", [contact.account.0])?;
+    tx.execute("DELETE FROM ephemeral WHERE account = ?1", [contact.account.0])?;
+    if let Some(robbed) = robbed {
+        // Their token is known to others: they get another, and with its use the old one ends.
+        introduce(tx, vault, own, &contacts::get(tx, &robbed)?, now)?;
+    }
     outbox::cancel(tx, own, &contact.account, now)?;
     events::record(tx, now, &Event::Contact { account: contact.account })
 }

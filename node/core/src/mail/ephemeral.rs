@@ -82,16 +82,22 @@ impl Core {
 
     fn forward_ephemeral(&mut self, now: Millis, sender: AccountId, said: EphemeralSend) {
         let (node, steady) = (said.node, self.steady);
-        let outbox = self.outboxes.get_mut(&node);
-        let is_away = outbox.as_ref().is_some_and(|outbox| outbox.attempts.failed > 0);
-        if let Some(link) = outbox.and_then(|outbox| outbox.link.as_mut()).filter(|l| l.opened) {
-            link.used = steady;
-            let link = link.id;
-            return self.command(Command::Frame { link, frame: said.into() });
+        let mut is_opening = false;
+        if let Some(outbox) = self.outboxes.get_mut(&node) {
+            if let Some(link) = outbox.link.as_mut().filter(|link| link.opened) {
+                link.used = steady;
+                let link = link.id;
+                return self.command(Command::Frame { link, frame: said.into() });
+            }
+            if outbox.attempts.next > steady {
+                return;
+            }
+            is_opening = outbox.opening.is_some() || outbox.link.is_some();
         }
-        // A connection is opened only to somebody who may be there, and counts like a question.
-        if is_away || !self.has_way(&node) || self.take_lookup(now, Asker::Account(sender)).is_err()
-        {
+        // One is opened only to somebody who may be there, and counts like a question.
+        let may_open = is_opening
+            || (self.has_way(&node) && self.take_lookup(now, Asker::Account(sender)).is_ok());
+        if !may_open {
             return;
         }
         let held = &mut self.outbox_mut(node).ephemerals;

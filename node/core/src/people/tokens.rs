@@ -62,7 +62,8 @@ impl Core {
         DONE
     }
 
-    pub(crate) fn tokens_list(&self, account: AccountId) -> Answer {
+    pub(crate) fn tokens_list(&mut self, now: Millis, account: AccountId) -> Answer {
+        self.drop_ended_tokens(now, &account);
         let (from, to) = account_range(account);
         let tokens = self.tables.tokens.range(from, to).map(|(_, row)| row.entry.clone());
         // More than fit one frame are cut: a client compares what it has, and puts what lacks.
@@ -151,12 +152,9 @@ impl Core {
         DONE
     }
 
-    /// Makes room by forgetting what is of no use any more, once there are many.
+    /// Forgets what is of no use any more.
     fn drop_ended_tokens(&mut self, now: Millis, account: &AccountId) {
         let (from, to) = account_range(*account);
-        if self.tables.tokens.range(from, to).count() < MAX_PER_ACCOUNT / 2 {
-            return;
-        }
         let seconds = now / 1000;
         let has_ended = |entry: &TokenEntry| entry.expires != 0 && entry.expires <= seconds;
         let rows = self.tables.tokens.range(from, to);
@@ -167,7 +165,8 @@ impl Core {
         }
     }
 
-    /// The same for contact invites.
+    /// Makes room by forgetting what is of no use any more, once there are many: whoever shows an
+    /// invite is told what became of it.
     fn drop_spent_contact_invites(&mut self, now: Millis, account: &AccountId) {
         let (from, to) = account_range(*account);
         if self.tables.contact_invites.range(from, to).count() < MAX_PER_ACCOUNT / 2 {

@@ -299,12 +299,16 @@ impl Core {
 
     /// It did not work: again later, if there is still something to hand over.
     fn put_off(&mut self, now: Millis, node: NodeId, reason: String) {
-        if !self.has_something_for(&node) {
+        let (steady, spread) = (self.steady, self.choose());
+        let had_signs = !core::mem::take(&mut self.outbox_mut(node).ephemerals).is_empty();
+        let waits = self.has_something_for(&node);
+        let outbox = self.outbox_mut(node);
+        if waits || had_signs {
+            outbox.attempts.fail(steady, spread);
+        }
+        if !waits {
             return;
         }
-        let (steady, spread) = (self.steady, self.choose());
-        let outbox = self.outbox_mut(node);
-        outbox.attempts.fail(steady, spread);
         // Its next record is another occasion.
         outbox.quote_due &= outbox.attempts.failed < MAX_QUOTES;
         let next = outbox.attempts.next;

@@ -66,6 +66,16 @@ impl Client {
         }
         self.follow.heard = Some(Instant::now());
         let asked = self.asked_sync()?;
+        if came && !is_changed && asked.is_none() && !is_silent {
+            match self.take_signs().await {
+                Ok(true) => {
+                    self.follow.seen = Some((version.0, self.db.version()?.1));
+                    return Ok(());
+                }
+                Ok(false) => {}
+                Err(error) => return self.lost(error),
+            }
+        }
         let worked = match self.take_and_work(came || is_silent, asked.is_some()).await {
             Ok(()) => Ok(()),
             Err(error) => self.lost(error),

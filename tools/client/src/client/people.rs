@@ -211,8 +211,8 @@ impl Client {
     /// # Errors
     /// [`Error::NotFound`].
     pub fn block(&mut self, contact: &str) -> Result<ContactView> {
-        self.with_contact(contact, |tx, _, own, contact| {
-            requests::block(tx, own, &contact, clock::now())?;
+        self.with_contact(contact, |tx, vault, own, contact| {
+            requests::block(tx, vault, own, &contact, clock::now())?;
             Ok(contacts::get(tx, &contact.account)?.into())
         })
     }

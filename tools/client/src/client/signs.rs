@@ -7,7 +7,6 @@ use postroad_proto::ids::AccountId;
 
 use super::Client;
 use crate::clock;
-use crate::contacts;
 use crate::ephemeral::{self, Signs};
 use crate::error::Result;
 
@@ -17,10 +16,10 @@ impl Client {
     /// who do not want to know, and nothing while the setting is off.
     ///
     /// # Errors
-    /// [`crate::Error::NotFound`], [`crate::Error::Storage`].
+    /// [`crate::Error::Storage`].
     pub fn typing(&mut self, to: &AccountId, is_writing: bool) -> Result<()> {
         let value = if is_writing { typing::WRITING } else { typing::STOPPED };
-        self.say(to, (kind::TYPING, value)).map(drop)
+        self.say(to, (kind::TYPING, value))
     }
 
     /// Tells a contact that the user has Postroad before them, with this conversation open; who else
@@ -28,12 +27,15 @@ impl Client {
     /// half.
     ///
     /// # Errors
-    /// [`crate::Error::NotFound`], [`crate::Error::Storage`].
+    /// [`crate::Error::Storage`].
     pub fn here(&mut self, with: &AccountId) -> Result<()> {
+        let now = clock::now();
         let is_known = self.signs()?.get(with).is_some_and(|signs| signs.here);
         let value = if is_known { presence::HERE } else { presence::HERE_AND_ASKS };
-        if self.say(with, (kind::PRESENCE, value))? {
-            self.db.write(|tx| ephemeral::note_here(tx, clock::now()))?;
+        self.say(with, (kind::PRESENCE, value))?;
+        // For those who ask, whose chat is another.
+        if self.db.read(|tx| ephemeral::is_here_due(tx, now))? {
+            self.db.write(|tx| ephemeral::note_here(tx, now))?;
         }
         Ok(())
     }
@@ -55,13 +57,23 @@ impl Client {
         self.db.read(|tx| ephemeral::signs(tx, clock::now()))
     }
 
-    /// Whether there was something to say. Most calls find that there is not, and write nothing.
-    fn say(&mut self, to: &AccountId, what: (u64, u64)) -> Result<bool> {
+    /// Whether nothing waits to be told any more: for whoever is about to end with its connection.
+    ///
+    /// # Errors
+    /// [`crate::Error::Storage`].
+    pub fn is_told(&mut self) -> Result<bool> {
+        self.db.read(|tx| Ok(!ephemeral::is_due(tx)?))
+    }
+
+    /// Most calls find that there is nothing to say, or nobody to hear it, and write nothing.
+    fn say(&mut self, to: &AccountId, what: (u64, u64)) -> Result<()> {
         let now = clock::now();
-        if !self.db.read(|tx| ephemeral::is_news(tx, to, what, now))? {
-            return Ok(false);
+        let is_of_use = self.db.read(|tx| {
+            Ok(ephemeral::is_news(tx, to, what, now)? && ephemeral::is_heard(tx, to, what.0)?)
+        })?;
+        match is_of_use {
+            true => self.db.write(|tx| ephemeral::say(tx, to, what, now)),
+            false => Ok(()),
         }
-        self.db.write(|tx| ephemeral::say(tx, &contacts::get(tx, to)?, what, now))?;
-        Ok(true)
     }
 }

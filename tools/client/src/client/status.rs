@@ -1,5 +1,6 @@
 //! What `status` and `settings` show.
 
+use postroad_proto::ephemeral::kind;
 use postroad_proto::ids::Millis;
 use rusqlite::Transaction;
 
@@ -128,6 +129,13 @@ impl Client {
                 (settings::TYPING, change.typing),
                 (settings::PRESENCE, change.presence),
             ];
+            if change.presence == Some(false) {
+                ephemeral::note_gone(tx, clock::now())?;
+                ephemeral::forget(tx, kind::PRESENCE)?;
+            }
+            if change.typing == Some(false) {
+                ephemeral::forget(tx, kind::TYPING)?;
+            }
             for (key, on) in switches {
                 if let Some(on) = on {
                     settings::turn(tx, key, on)?;

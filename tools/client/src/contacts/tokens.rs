@@ -53,25 +53,28 @@ fn label_of(token: &DeliveryToken) -> Label {
 
 /// Everybody gets a new card, with a token by whose use they show that they have it.
 pub(crate) fn renew_all(tx: &Transaction<'_>, now: Millis) -> Result<()> {
-    renew(tx, "1", now)
+    tx.execute(&renewal("1"), [int(now)])?;
+    Ok(())
 }
 
 /// So do those whose token has been in use for long.
 pub(crate) fn renew_old(tx: &Transaction<'_>, now: Millis) -> Result<()> {
     let before = now.saturating_sub(AGE);
-    let old = format!("card_known = 1 AND max(token_at, created_at) < {}", int(before));
-    renew(tx, &old, now)
+    let old = renewal("card_known = 1 AND max(token_at, created_at) < ?2");
+    tx.execute(&old, params![int(now), int(before)])?;
+    Ok(())
 }
 
-fn renew(tx: &Transaction<'_>, which: &str, now: Millis) -> Result<()> {
-    tx.execute(
-        &format!(
-            "UPDATE contact SET card_known = 0, token_registered = 0,
-             token_number = token_number + 1, token_at = ?1 WHERE {which}"
-        ),
-        [int(now)],
-    )?;
-    Ok(())
+/// Tokens that a contact may be using at most: who does not write for long still has one of them, and
+/// the home need not keep any number.
+const MOST_LIVE: u32 = 8;
+
+fn renewal(which: &str) -> String {
+    format!(
+        "UPDATE contact SET card_known = 0, token_registered = 0, token_at = ?1,
+         token_number = token_number + (token_number - token_floor < {} - 1) WHERE {which}",
+        MOST_LIVE
+    )
 }
 
 /// One whose tokens were dropped for good gets another.
@@ -97,37 +100,89 @@ pub(crate) fn used(
         return Ok(());
     }
     let number = contact.number_of(own, &label);
+    let chosen = contact.chosen(tx, own)?;
+    // One of their own choice, from our link: only its label shows here. Somebody else's is not theirs.
+    let is_chosen = number.is_none() && holder_of(tx, own, &label)?.is_none();
+    // Whoever comes back to an older one has lost our card, or got an old one again: it comes anew.
     tx.execute(
-        "UPDATE contact SET token_label = ?2, card_known = max(card_known, ?3),
-         token_floor = max(token_floor, ?4) WHERE account = ?1",
+        "UPDATE contact SET token_label = ?2, card_known = ?3, token_floor = max(token_floor, ?4),
+         chosen_label = ?5 WHERE account = ?1",
         params![
             contact.account.0,
             label,
             number == Some(contact.token_number),
-            number.unwrap_or(0)
+            number.unwrap_or(0),
+            if is_chosen { Some(label) } else { chosen }
         ],
     )?;
-    let Some(number) = number else { return Ok(()) };
     let expires = now / 1000 + ROTATED_TOKEN_SECONDS;
-    for old in contact.token_floor..number {
-        let hash = contact.token_of(own, old).hash();
-        retire(tx, &redeemed_label(&hash), Some(&hash), expires)?;
+    let mut end = |number| {
+        let hash = contact.token_of(own, number).hash();
+        retire(tx, &redeemed_label(&hash), Some(&hash), expires)
+    };
+    match number {
+        Some(number) if number < contact.token_floor => end(number)?,
+        Some(number) => (contact.token_floor..number).try_for_each(&mut end)?,
+        None => {}
     }
-    // One of their own choice, from our link: only its label shows here.
-    if let Some(old) = contact.token_label.filter(|old| contact.number_of(own, old).is_none()) {
-        retire(tx, &old, None, expires)?;
+    match chosen.filter(|chosen| contact.token_label == Some(*chosen)) {
+        Some(chosen) if number.is_some() || is_chosen => retire(tx, &chosen, None, expires),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
-/// All tokens that they may use, or ever could, are dropped at once.
-pub(crate) fn drop_all(tx: &Transaction<'_>, own: &Identity, contact: &Contact) -> Result<()> {
+impl Contact {
+    /// The label of the token that they chose by a link of ours, if they ever did.
+    fn chosen(&self, tx: &Transaction<'_>, own: &Identity) -> Result<Option<Label>> {
+        if self.chosen_label.is_some() {
+            return Ok(self.chosen_label);
+        }
+        // Earlier versions did not keep it apart.
+        match self.token_label.filter(|label| self.number_of(own, label).is_none()) {
+            Some(label) if holder_of(tx, own, &label)?.is_none() => Ok(Some(label)),
+            _ => Ok(None),
+        }
+    }
+}
+
+/// All tokens that they may use, or ever could, are dropped at once. Whoever's they used in place of
+/// one of their own gets another.
+pub(crate) fn drop_all(
+    tx: &Transaction<'_>,
+    own: &Identity,
+    contact: &Contact,
+    now: Millis,
+) -> Result<Option<AccountId>> {
     for number in 0..=contact.token_number {
         let hash = contact.token_of(own, number).hash();
         retire(tx, &redeemed_label(&hash), Some(&hash), 0)?;
     }
-    let chosen = contact.token_label.filter(|label| contact.number_of(own, label).is_none());
-    chosen.map_or(Ok(()), |label| retire(tx, &label, None, 0))
+    if let Some(chosen) = contact.chosen(tx, own)? {
+        retire(tx, &chosen, None, 0)?;
+    }
+    let used = contact.token_label.filter(|label| contact.number_of(own, label).is_none());
+    let holder = used.map(|label| holder_of(tx, own, &label)).transpose()?.flatten();
+    let Some((holder, _)) = holder.filter(|(holder, _)| !holder.blocked) else { return Ok(None) };
+    tx.execute(&renewal("account = ?2"), params![int(now), holder.account.0])?;
+    Ok(Some(holder.account))
+}
+
+/// A home that was set back knows nothing of what was dropped since, or of when others end.
+pub(crate) fn retire_again(tx: &Transaction<'_>, own: &Identity, now: Millis) -> Result<()> {
+    let expires = now / 1000 + ROTATED_TOKEN_SECONDS;
+    for contact in all(tx)? {
+        if contact.blocked {
+            drop_all(tx, own, &contact, now)?;
+            continue;
+        }
+        for number in 0..contact.token_floor {
+            let hash = contact.token_of(own, number).hash();
+            retire(tx, &redeemed_label(&hash), Some(&hash), expires)?;
+        }
+        let chosen = contact.chosen_label.filter(|chosen| contact.token_label != Some(*chosen));
+        chosen.map_or(Ok(()), |chosen| retire(tx, &chosen, None, expires))?;
+    }
+    Ok(())
 }
 
 fn retire(tx: &Transaction<'_>, label: &Label, hash: Option<&Hash>, expires: u64) -> Result<()> {
@@ -187,25 +242,32 @@ pub(crate) fn registered(tx: &Transaction<'_>, account: &AccountId, number: u32)
     Ok(())
 }
 
-/// Who writes under this label, if it is that of a token which our card gave to somebody.
+/// Whose token has this label, if one of our cards gave it to somebody.
 pub(crate) fn holder_of(
     tx: &Transaction<'_>,
     own: &Identity,
     label: &Label,
 ) -> Result<Option<(Contact, u32)>> {
-    let last: Option<[u8; 32]> = {
-        let mut query = tx.prepare_cached("SELECT account FROM contact WHERE token_label = ?1")?;
-        let mut rows = query.query_map([label], |row| blob(row, "account"))?;
-        rows.next().transpose()?
-    };
-    // Mostly somebody who has written under it before.
-    if let Some(account) = last {
+    Ok(all(tx)?
+        .into_iter()
+        .find_map(|contact| contact.number_of(own, label).map(|number| (contact, number))))
+}
+
+/// The same, if they have written under it last: without looking at everybody.
+pub(crate) fn user_of(
+    tx: &Transaction<'_>,
+    own: &Identity,
+    label: &Label,
+) -> Result<Option<(Contact, u32)>> {
+    let mut query = tx.prepare_cached("SELECT account FROM contact WHERE token_label = ?1")?;
+    let accounts = query
+        .query_map([label], |row| blob(row, "account"))?
+        .collect::<rusqlite::Result<Vec<_>>>()?;
+    for account in accounts {
         let contact = get(tx, &AccountId(account))?;
         if let Some(number) = contact.number_of(own, label) {
             return Ok(Some((contact, number)));
         }
     }
-    Ok(all(tx)?
-        .into_iter()
-        .find_map(|contact| contact.number_of(own, label).map(|number| (contact, number))))
+    Ok(None)
 }

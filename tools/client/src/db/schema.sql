@@ -40,6 +40,7 @@ CREATE TABLE contact (
     invite           BLOB,
     token            BLOB,                      -- for writing to them
     token_label      BLOB,                      -- of the token they use
+    chosen_label     BLOB,                      -- of the one that they chose by a link
     record           BLOB,
     devices          BLOB,
     handle_record    BLOB,
@@ -51,6 +52,8 @@ CREATE TABLE contact (
     token_registered INTEGER NOT NULL DEFAULT 0,
     token_floor      INTEGER NOT NULL DEFAULT 0, -- the lowest number that they may still use
     token_at         INTEGER NOT NULL DEFAULT 0, -- when the number was raised last
+    card_device      INTEGER NOT NULL DEFAULT 0, -- which of theirs sent the card that counts,
+    card_seq         INTEGER NOT NULL DEFAULT 0, -- and with which number
     ephemeral        BLOB,                      -- what typing and presence to them are sealed under
     origin           BLOB,                      -- of their request
     tag              BLOB,
@@ -63,6 +66,8 @@ CREATE TABLE contact (
     timer_at         INTEGER NOT NULL DEFAULT 0, -- when that was said,
     timer_by         BLOB    NOT NULL DEFAULT x'' -- and in which message
 ) STRICT;
+
+CREATE INDEX contact_label ON contact (token_label);
 
 -- Nodes that took custody for a contact until they moved on.
 CREATE TABLE former_home (

@@ -46,6 +46,7 @@ mod tests {
 
     const OLD: &str = include_str!("schema-1.sql");
     const SECOND: &str = include_str!("schema-2.sql");
+    const THIRD: &str = include_str!("schema-3.sql");
     const TEXT: &str = "
         INSERT INTO message (id, chat, outgoing, account, device, kind, content, text, sent_at,
             deadline, state) VALUES (x'01', x'0c', 1, x'0b', 1, 1, x'', 'written before', 1, 9, 2);";
@@ -105,6 +106,32 @@ mod tests {
         drop(db);
         Db::open(&path).unwrap();
         Db::open_read_only(&path).unwrap();
+    }
+
+    #[test]
+    fn contacts_of_the_third_schema_keep_their_tokens_and_get_a_new_card() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("db");
+        made_from(&path, THIRD, 3);
+        let contacts = "
+            INSERT INTO contact (account, chat, name, phase, home, created_at, token, token_label,
+                card_known, token_number) VALUES
+                (x'0a', x'0c', 'bob', 3, 'postroad:node#x', 1, x'07', x'08', 1, 2),
+                (x'0b', x'0d', 'eve', 3, 'postroad:node#x', 1, x'07', x'09', 0, 1);
+            INSERT INTO token_drop VALUES (x'05');";
+        Connection::open(&path).unwrap().execute_batch(contacts).unwrap();
+        let mut db = Db::open(&path).unwrap();
+        assert_eq!(shape(&mut db), shape(&mut Db::in_memory()));
+        db.read(|tx| {
+            let count = |sql: &str| tx.query_row(sql, [], |row| row.get::<_, i64>(0));
+            let kept = "token = x'07' AND card_known = 0 AND token_registered = 0 AND token_at > 1";
+            let with = |rest| format!("SELECT count(*) FROM contact WHERE {kept} AND {rest}");
+            assert_eq!(count(&with("name = 'bob' AND token_floor = 2 AND token_number = 3"))?, 1);
+            assert_eq!(count(&with("name = 'eve' AND token_floor = 0 AND token_number = 2"))?, 1);
+            assert_eq!(count("SELECT count(*) FROM token_drop WHERE expires = 0")?, 1);
+            Ok(())
+        })
+        .unwrap();
     }
 
     #[test]

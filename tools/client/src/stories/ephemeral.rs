@@ -16,8 +16,7 @@ const ASKS: (u64, u64) = (sign::PRESENCE, presence::HERE_AND_ASKS);
 
 impl Person {
     fn says(&mut self, to: AccountId, what: (u64, u64), now: u64) -> Vec<EphemeralSend> {
-        let contact = self.contact(to);
-        self.db.write(|tx| ephemeral::say(tx, &contact, what, now)).unwrap();
+        self.db.write(|tx| ephemeral::say(tx, &to, what, now)).unwrap();
         self.due(now)
     }
 
@@ -81,7 +80,7 @@ fn typing_shows_for_a_while_and_ends_with_the_message() {
 
 #[test]
 fn it_is_said_again_only_when_there_is_use_in_it() {
-    let (mut alice, bob) = acquainted();
+    let (mut alice, mut bob) = acquainted();
     let b = bob.account;
     let mut is_news =
         |what, now| alice.db.read(|tx| ephemeral::is_news(tx, &b, what, now)).unwrap();
@@ -91,12 +90,16 @@ fn it_is_said_again_only_when_there_is_use_in_it() {
         |what, now| alice.db.read(|tx| ephemeral::is_news(tx, &b, what, now)).unwrap();
     assert!(!is_news(WRITING, NOW + 3_999) && is_news(WRITING, NOW + 4_000));
     assert!(is_news(STOPPED, NOW + 1), "and at once when it ends");
-    assert!(is_news(WRITING, NOW - 60_000), "a clock that was set back silences nobody");
+    assert!(is_news(WRITING, NOW - 600_000), "a clock that was set back silences nobody");
     alice.says(b, STOPPED, NOW + 1);
     let late = alice.db.read(|tx| ephemeral::is_news(tx, &b, STOPPED, NOW + 2)).unwrap();
     assert!(!late);
     alice.execute("UPDATE ephemeral SET due = 1");
     assert!(alice.due(NOW + 11_000).is_empty(), "what is old is worth nothing");
+    let back = NOW - 600_000;
+    let said = one(alice.says(b, WRITING, back));
+    bob.notices(&said, back);
+    assert!(bob.sees(alice.account, back).writing, "and what it says then is believed");
 }
 
 #[test]
@@ -208,6 +211,8 @@ async fn a_client_says_it_without_waiting_and_hears_it_between_other_things() {
             tx.execute("UPDATE contact SET ephemeral = ?1", [given.0])?;
             let own = Identity::load(tx, vault)?;
             let contact = contacts::get(tx, &b)?;
+            let label = redeemed_label(&contact.given_token(&own).hash());
+            contacts::tokens::used(tx, &own, &contact, label, NOW)?;
             let at = clock::now();
             let said = Ephemeral { kind: sign::TYPING, device: 1, at, value: typing::WRITING };
             let sealed = contact.given_secret(&own).seal((&b, &a), &said, [1; 24])?;
@@ -239,6 +244,14 @@ async fn a_client_says_it_without_waiting_and_hears_it_between_other_things() {
     assert_eq!((said.account, said.token), (b, REDEEMED));
     let opened = given.open((&a, &b), &said.sealed, clock::now()).unwrap();
     assert_eq!((opened.kind, opened.value), WRITING);
+    // Nobody hears it, and so nothing is written, however often it is said.
+    let writes = client.db.version().unwrap().1;
+    client.db.write(|tx| Ok(tx.execute("UPDATE contact SET ephemeral = NULL", [])?)).unwrap();
+    for _ in 0..9 {
+        client.typing(&b, true).unwrap();
+        client.here(&b).unwrap();
+    }
+    assert_eq!(client.db.version().unwrap().1 - writes, 2, "but that the user is here, once");
     let off = SettingsChange { typing: Some(false), ..SettingsChange::default() };
     assert!(!client.set(off).unwrap().typing);
 }

@@ -186,7 +186,7 @@ fn the_blocked_are_not_heard_and_not_answered() {
         .write(|tx| {
             let own = Identity::load(tx, vault)?;
             let contact = contacts::get(tx, &account)?;
-            requests::block(tx, &own, &contact, NOW)
+            requests::block(tx, vault, &own, &contact, NOW)
         })
         .unwrap();
     bob.gets(&offers[1].envelope);
@@ -212,7 +212,7 @@ fn blocking_ends_only_what_is_still_here_and_unblocking_sends_the_card_again() {
         .db
         .write(|tx| {
             let own = Identity::load(tx, &vault)?;
-            requests::block(tx, &own, &contacts::get(tx, &account)?, NOW)
+            requests::block(tx, &vault, &own, &contacts::get(tx, &account)?, NOW)
         })
         .unwrap();
     assert_eq!((alice.state(gone), alice.state(here)), (State::AtNode, State::Failed));

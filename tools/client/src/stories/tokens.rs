@@ -26,6 +26,16 @@ impl Person {
         self.db.read(tokens::retired).unwrap()
     }
 
+    fn blocks(&mut self, account: AccountId) {
+        let vault = &self.vault;
+        self.db
+            .write(|tx| {
+                let own = Identity::load(tx, vault)?;
+                requests::block(tx, vault, &own, &contacts::get(tx, &account)?, NOW)
+            })
+            .unwrap();
+    }
+
     fn renews_old(&mut self, now: u64) {
         self.db.write(|tx| tokens::renew_old(tx, now)).unwrap();
     }
@@ -109,14 +119,95 @@ fn whoever_is_blocked_loses_all_tokens_at_once_and_gets_none_of_them_back() {
     let account = alice.account;
     bob.renews_old(NOW + 91 * DAY);
     let (vault, own) = (bob.vault.clone(), bob.own());
-    let contact = bob.contact(account);
-    bob.db.write(|tx| requests::block(tx, &own, &contact, NOW)).unwrap();
+    bob.blocks(account);
     let dropped: Vec<(Option<Hash>, u64)> =
         bob.retired().iter().map(|token| (token.hash, token.expires)).collect();
     let number = |n| DeliveryToken::derive(own.tokens(), &account, n).hash();
+    let chosen: Vec<u64> = bob
+        .retired()
+        .iter()
+        .filter(|token| token.label == redeemed_label(&REDEEMED.hash()))
+        .map(|token| token.expires)
+        .collect();
+    assert_eq!(chosen, [0], "also the one that she chose, though she has moved on from it");
     assert!(dropped.contains(&(Some(number(0)), 0)) && dropped.contains(&(Some(number(1)), 0)));
     let contact = bob.contact(account);
     bob.db.write(|tx| requests::unblock(tx, &vault, &own, &contact, NOW)).unwrap();
     assert_eq!(bob.unregistered(), [number(2)]);
+    // A home that was set back is told again what was dropped.
+    bob.blocks(account);
+    bob.execute("DELETE FROM token_drop");
+    bob.db.write(|tx| tokens::retire_again(tx, &own, NOW)).unwrap();
+    let again: Vec<u64> = bob.retired().iter().map(|token| token.expires).collect();
+    assert_eq!(again, [0; 4], "three of his, and hers");
+    assert!(bob.unregistered().is_empty());
     drop(alice.offers(NOW));
+}
+
+#[test]
+fn a_card_that_comes_once_more_brings_back_no_token_that_was_replaced() {
+    let (mut alice, mut bob) = friends();
+    exchange(&mut alice, &mut bob);
+    let name = bob.contact(alice.account).name;
+    bob.writes(&name, "with the first card").unwrap();
+    let late = bob.offers(NOW);
+    assert!(!bob.contact(alice.account).card_known);
+    bob.db.write(|tx| tokens::renew_all(tx, NOW)).unwrap();
+    bob.tokens_registered();
+    bob.writes(&name, "with the second").unwrap();
+    let new = bob.offers(NOW).pop().unwrap();
+    alice.gets(&new.envelope);
+    let own = bob.own();
+    let given = bob.contact(alice.account).given_token(&own);
+    assert_eq!(alice.contact(bob.account).token, Some(given.clone()));
+    for offer in late {
+        alice.gets(&offer.envelope);
+    }
+    assert_eq!(alice.texts().len(), 2, "the message itself is welcome");
+    assert_eq!(alice.contact(bob.account).token, Some(given));
+}
+
+#[test]
+fn whoever_comes_back_to_an_old_token_is_given_the_new_one_again() {
+    let (mut alice, mut bob) = acquainted();
+    let (a, b) = (alice.account, bob.account);
+    let old = alice.contact(b).token.unwrap();
+    bob.db.write(|tx| tokens::renew_all(tx, NOW)).unwrap();
+    bob.tokens_registered();
+    exchange(&mut alice, &mut bob);
+    exchange(&mut alice, &mut bob);
+    assert!(bob.contact(a).card_known);
+    bob.execute("DELETE FROM token_drop");
+    // Restored from a copy, say.
+    alice.db.write(|tx| contacts::store_token(tx, &b, &old)).unwrap();
+    alice.writes("bob", "from the past").unwrap();
+    for offer in alice.offers(NOW) {
+        bob.gets(&offer.envelope);
+    }
+    assert!(!bob.contact(a).card_known, "a card goes with the next message");
+    let [retired] = bob.retired().try_into().ok().expect("one");
+    assert_eq!((retired.hash, retired.expires > 0), (Some(old.hash()), true), "and it lives on");
+}
+
+#[test]
+fn whose_token_was_stolen_gets_another_when_the_thief_is_blocked() {
+    let (mut alice, mut bob) = acquainted();
+    let (a, b) = (alice.account, bob.account);
+    let stolen = alice.contact(b).token.unwrap();
+    let mut mallory = Person::new();
+    mallory.befriend(&mut bob, "bob");
+    mallory.db.write(|tx| contacts::store_token(tx, &b, &stolen)).unwrap();
+    mallory.writes("bob", "spam").unwrap();
+    bob.gets(&only(mallory.offers(NOW)).envelope);
+    bob.execute("DELETE FROM token_drop");
+    bob.blocks(mallory.account);
+    assert!(bob.retired().iter().all(|token| token.hash != Some(stolen.hash())));
+    let contact = bob.contact(a);
+    assert!(!contact.card_known && !contact.token_registered);
+    bob.tokens_registered();
+    for offer in bob.offers(NOW) {
+        alice.gets(&offer.envelope);
+    }
+    let given = contact.given_token(&bob.own());
+    assert_eq!(alice.contact(b).token, Some(given), "without a word of Bob's");
 }

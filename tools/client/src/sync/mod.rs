@@ -27,6 +27,7 @@ use online::{As, Awaited};
 use crate::amend;
 use crate::client::Client;
 use crate::clock;
+use crate::contacts::tokens;
 use crate::db::int;
 use crate::ephemeral;
 use crate::error::{ConnectionError, Error, Result};
@@ -290,6 +291,17 @@ impl Client {
         Ok(())
     }
 
+    /// Takes what contacts do now, if nothing else has come: it needs no round of work. Whether that
+    /// was all.
+    pub(crate) async fn take_signs(&mut self) -> Result<bool> {
+        let has_only_signs = self.online.as_ref().is_some_and(Online::has_only_signs);
+        if !has_only_signs || self.apply().await? > 0 {
+            return Ok(false);
+        }
+        self.say_ephemerals().await?;
+        Ok(true)
+    }
+
     /// Says what is worth saying only now. Nothing is waited for.
     async fn say_ephemerals(&mut self) -> Result<()> {
         let Some(online) = self.online.as_mut() else { return Err(ConnectionError::Closed.into()) };
@@ -428,6 +440,7 @@ fn give_again(tx: &Transaction<'_>, own: &Identity, generation: u64) -> Result<(
         params![int(generation)],
     )?;
     tx.execute("UPDATE contact SET token_registered = 0", [])?;
+    tokens::retire_again(tx, own, clock::now())?;
     tx.execute("UPDATE invite SET registered = 0", [])?;
     tx.execute("UPDATE setting SET dirty = 1 WHERE key = ?1", [settings::LOOKUPS])?;
     outbox::reoffer_all(tx)?;

@@ -11,7 +11,7 @@ use postroad_proto::frame::{
     Ack, Done, Frame, Hello, Locate, NodeLimits, Ping, Send, Waiting, Welcome,
 };
 use postroad_proto::ids::{AccountId, NodeId, ParcelId};
-use postroad_proto::limits::{MAX_FRAME, MAX_LIST};
+use postroad_proto::limits::{MAX_EPHEMERAL, MAX_FRAME, MAX_LIST};
 use postroad_proto::receipt::ReceiptRoot;
 use postroad_proto::record::NodeRecord;
 use postroad_proto::signed::Signed;
@@ -39,6 +39,9 @@ const ANSWER_AT_LAST: Duration = Duration::from_secs(60);
 /// Frames that may be put aside: all items that there is credit for, and an answer to all that may
 /// be unanswered, with room to spare.
 const MAX_BACKLOG: usize = 1024;
+
+/// Signs of typing and presence among them.
+const MAX_SIGNS: usize = 64;
 
 /// A connection in use.
 pub(crate) struct Online {
@@ -241,11 +244,15 @@ impl Online {
 
     /// Keeps a frame until it is taken.
     fn put_aside(&mut self, frame: Frame) -> Result<()> {
-        if self.backlog.len() >= MAX_BACKLOG {
-            // Neither answered nor missed.
-            if matches!(frame, Frame::EphemeralPush(_)) {
-                return Ok(());
+        // Neither answered nor missed: they take nobody else's room.
+        if let Frame::EphemeralPush(push) = &frame {
+            let waiting = self.backlog.iter().filter(|frame| is_sign(frame)).count();
+            if waiting < MAX_SIGNS && push.sealed.len() <= MAX_EPHEMERAL {
+                self.backlog.push_back(frame);
             }
+            return Ok(());
+        }
+        if self.backlog.len() >= MAX_BACKLOG + MAX_SIGNS {
             let why = "the node says too much before it answers";
             return Err(ConnectionError::Protocol(why.to_owned()).into());
         }
@@ -375,6 +382,11 @@ impl Online {
         Ok(())
     }
 
+    /// Whether what has come says nothing but what contacts do now.
+    pub(crate) fn has_only_signs(&self) -> bool {
+        !self.backlog.is_empty() && self.backlog.iter().all(is_sign)
+    }
+
     /// All frames that have come, in order.
     pub(crate) fn take(&mut self) -> Result<Vec<Frame>> {
         while self.backlog.len() < MAX_BACKLOG
@@ -394,6 +406,10 @@ impl Online {
         }
         self.give_credit().await
     }
+}
+
+fn is_sign(frame: &Frame) -> bool {
+    matches!(frame, Frame::EphemeralPush(_))
 }
 
 /// What is left of the time in which something is to be answered.

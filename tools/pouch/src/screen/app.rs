@@ -11,14 +11,12 @@ use super::dialog::{Dialog, Form};
 use super::input::{Action, Data, Input};
 use super::layout;
 use super::model::{Asking, Chat, Standing, Trouble};
+use super::signs::{Look, Told};
 use super::theme::Theme;
 
 /// How long somebody has to pause until a draft is kept, milliseconds: each time is a sync of the
 /// disk.
 const PAUSE: u64 = 2_000;
-
-/// How often it is told that the user is there, milliseconds; most times nobody else hears it.
-const HERE: u64 = 5_000;
 
 /// Where keys go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,10 +76,8 @@ pub(crate) struct App {
     has_attention: bool,
     /// What contacts do now.
     pub(crate) signs: BTreeMap<AccountId, Signs>,
-    /// Whom the user is writing to, as was told last.
-    writes_to: Option<AccountId>,
-    /// When it was told last that the user is there.
-    here_at: u64,
+    /// What they were told of the user.
+    told: Told,
 }
 
 impl App {
@@ -106,8 +102,7 @@ impl App {
             changed_at: None,
             has_attention: true,
             signs: BTreeMap::new(),
-            writes_to: None,
-            here_at: 0,
+            told: Told::new(now),
         }
     }
 
@@ -334,7 +329,6 @@ impl App {
         }
         let draft = self.drafts.remove(&account).unwrap_or_default();
         self.conversation = Some(Conversation::new(account, &draft, row));
-        self.here_at = 0;
         self.kept = draft;
         self.picked = Some(Picked::Chat(account));
         self.pane = if row.is_some() { Pane::Messages } else { Pane::Editor };
@@ -344,30 +338,16 @@ impl App {
         actions
     }
 
-    /// What contacts are told of the user: with every key, whom they are writing to, and every few
-    /// seconds, that they are there.
+    /// What contacts are told of the user.
     fn signs_of_life(&mut self, is_key: bool) -> Vec<Action> {
         let open = self.conversation.as_ref().filter(|_| self.start.is_none());
-        let account = open.map(|open| open.account);
-        let has_text = |open: &&Conversation| {
-            !matches!(open.purpose, Purpose::Edit(..)) && !open.editor.text().trim().is_empty()
-        };
-        let writes_to = open.filter(has_text).map(|open| open.account);
-        let mut actions = Vec::new();
-        if self.writes_to != writes_to {
-            let stopped = self.writes_to.filter(|before| self.chat(before).is_some());
-            actions.extend(stopped.map(|before| Action::Typing(before, false)));
-        }
-        if is_key && self.pane == Pane::Editor {
-            actions.extend(writes_to.map(|account| Action::Typing(account, true)));
-        }
-        self.writes_to = writes_to;
-        let is_due = self.here_at + HERE <= self.now;
-        if let Some(account) = account.filter(|_| is_due && self.has_attention) {
-            self.here_at = self.now;
-            actions.push(Action::Here(account));
-        }
-        actions
+        let open = open.map(|open| match open.purpose {
+            // What is put in the place of a message is nothing new to read yet.
+            Purpose::Edit(..) => (open.account, ""),
+            _ => (open.account, open.editor.text()),
+        });
+        let (now, has_attention) = (self.now, self.has_attention);
+        self.told.tell(&Look { now, is_key, has_attention, open })
     }
 
     /// After every change: lays out what is open, and says what is seen for the first time.

@@ -64,6 +64,11 @@ impl Desk {
         }
     }
 
+    /// Whether contacts have been told what there was to tell.
+    pub(super) fn is_told(&mut self) -> bool {
+        self.client.is_told().unwrap_or(true)
+    }
+
     /// What has happened since: also what the connection and other commands did.
     pub(super) fn news(&mut self) -> Result<Vec<Data>> {
         let events = self.client.events_since(self.newest)?;
@@ -267,16 +272,24 @@ impl Desk {
             // Nobody is told where nothing can be written.
             Action::Typing(..) | Action::Here(_) if self.client.is_read_only() => Ok(Vec::new()),
             Action::Typing(account, is_writing) => {
-                self.client.typing(&account, is_writing)?;
-                Ok(Vec::new())
+                let told = self.client.typing(&account, is_writing);
+                Ok(Self::passed_over(told))
             }
             Action::Here(account) => {
-                self.client.here(&account)?;
-                Ok(Vec::new())
+                let told = self.client.here(&account);
+                Ok(Self::passed_over(told))
             }
             // These are the loop's.
             _ => Ok(Vec::new()),
         }
+    }
+
+    /// What contacts are not told is no trouble of the user's: a full disk shows elsewhere.
+    fn passed_over(told: Result<()>) -> Vec<Data> {
+        if let Err(error) = told {
+            tracing::debug!(%error, "a contact was not told what the user does");
+        }
+        Vec::new()
     }
 
     fn reloaded(&mut self) -> Result<Vec<Data>> {

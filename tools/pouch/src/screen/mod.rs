@@ -18,6 +18,7 @@ mod model;
 mod net;
 mod safety;
 mod scroll;
+mod signs;
 mod terminal;
 #[cfg(test)]
 mod tests;
@@ -47,6 +48,8 @@ use theme::Theme;
 
 /// How often it is looked whether something has happened in the profile.
 const TICK: Duration = Duration::from_millis(100);
+/// How long the end may take for contacts to be told of it.
+const FAREWELL: Duration = Duration::from_millis(400);
 /// Ticks after which it is also looked for what happens without an event.
 const AROUND: u64 = 10;
 
@@ -68,7 +71,7 @@ pub(crate) fn run(bare: &Bare) -> Result<(), CliError> {
         let app = App::new(Theme::of_environment(), screen.size()?, now_ms());
         let mut live = Live { screen, app, desk: Desk::new(client), net, is_stale: true };
         let ended = live.follow().await;
-        live.desk.leave();
+        live.leave().await;
         ended
     })
 }
@@ -126,6 +129,16 @@ impl Live {
             if !self.take(inputs)? {
                 return Ok(());
             }
+        }
+    }
+
+    /// Contacts are told that the user has gone, before a connection that is ours ends.
+    async fn leave(&mut self) {
+        self.desk.leave();
+        let until = tokio::time::Instant::now() + FAREWELL;
+        let is_ours = self.app.standing.link == Link::Online;
+        while is_ours && !self.desk.is_told() && tokio::time::Instant::now() < until {
+            tokio::time::sleep(FAREWELL / 20).await;
         }
     }
 

@@ -95,7 +95,8 @@ pub(crate) fn lines(
 
 /// A line of a text; names that it mentions stand out.
 fn named(line: &str, mentions: &[String], theme: Theme) -> Vec<Span<'static>> {
-    let names: Vec<String> = mentions.iter().map(|name| text::clean(name)).collect();
+    let names = mentions.iter().map(|name| text::clean(name)).filter(|name| !name.is_empty());
+    let names: Vec<String> = names.collect();
     let mut spans = Vec::new();
     let mut rest = line;
     while let Some((at, name)) =

@@ -310,8 +310,16 @@ fn contacts_are_told_who_writes_and_who_is_there() {
     let _ = app.open(carol, None);
     let actions = told(&mut app, Input::Tick(NOW + 62_000));
     assert_eq!(actions, [Action::Typing(bob, false), Action::Here(carol)]);
-    // What is put in the place of a message is nothing new to read yet.
+    // A draft that is opened was written before, and moving about in it is no writing.
     let _ = app.open(bob, None);
+    let actions = told(&mut app, key(KeyCode::Left));
+    assert_eq!(actions, [Action::Here(bob)]);
+    assert_eq!(told(&mut app, key(KeyCode::Left)), []);
+    assert_eq!(told(&mut app, key(KeyCode::Char('x'))), [Action::Typing(bob, true)]);
+    let away = NOW + 62_000 + 5 * 60_000;
+    let actions = told(&mut app, Input::Tick(away));
+    assert_eq!(actions, [Action::Draft(bob, "for bxob".to_owned())], "no key for long");
+    // What is put in the place of a message is nothing new to read yet.
     let messages = vec![bubble(1, true, "mine")];
     give(&mut app, Data::Messages { account: bob, messages, has_older: false });
     press(&mut app, KeyCode::Up);
