@@ -15,8 +15,14 @@ struct Terminal {
 
 impl Terminal {
     fn new() -> Self {
+        Self::of(80)
+    }
+
+    /// One that is so many columns wide.
+    fn of(columns: u16) -> Self {
         let terminal = Self { dir: TempDir::new().unwrap() };
-        let started = terminal.tmux(&["new-session", "-d", "-x", "80", "-y", "24", "sh"]);
+        let columns = columns.to_string();
+        let started = terminal.tmux(&["new-session", "-d", "-x", &columns, "-y", "24", "sh"]);
         assert!(started.status.success(), "{started:?}");
         // So that it takes what programs hand over to be copied.
         terminal.tmux(&["set-option", "-s", "set-clipboard", "on"]);
@@ -242,6 +248,32 @@ fn somebody_new_joins_on_the_full_screen() {
     terminal.press("C-q");
     terminal.is_given_back();
     assert!(carol.ok(&["whoami"])["handle"].as_str().unwrap().starts_with("carol@"));
+}
+
+#[test]
+fn a_narrow_terminal_shows_lists_that_can_be_read() {
+    if !is_installed("tmux") {
+        return;
+    }
+    let node = Node::start("");
+    let (alice, bob) = (Person::join("alice", &node), Person::join("bob", &node));
+    alice.add(&bob);
+    alice.send("bob", "a text that is longer than what there is room for on a line");
+    let terminal = Terminal::of(40);
+    let pouch = format!("{} --data-dir {}", program("pouch").display(), alice.dir().display());
+    terminal.line(&format!("clear; {pouch} contact ls"));
+    let shown = terminal.wait("verified:");
+    assert!(
+        shown.lines().any(|line| line.starts_with("name:") && line.ends_with("bob")),
+        "{shown}"
+    );
+    let at_80 = Terminal::new();
+    at_80.line(&format!("clear; {pouch} chats"));
+    let shown = at_80.wait("UNREAD");
+    assert!(
+        shown.lines().any(|line| line.starts_with("bob ") && line.contains("a text")),
+        "{shown}"
+    );
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::io::{self, BufRead, IsTerminal, Write};
 
 use serde::Serialize;
+use terminal_size::terminal_size_of;
 
 use crate::{CliError, Exit, Format, GlobalArgs, Row, safe::is_hazard, safe_lines, table};
 
@@ -28,6 +29,8 @@ pub struct Printer {
     progress: bool,
     yes: bool,
     colour: bool,
+    /// Columns of the terminal that data goes to, if it goes to one.
+    columns: Option<usize>,
 }
 
 impl Printer {
@@ -43,6 +46,7 @@ impl Printer {
             progress: !args.no_progress && !args.quiet,
             yes: args.yes,
             colour: !refused && !format.is_json() && io::stdout().is_terminal(),
+            columns: terminal_size_of(io::stdout()).map(|(columns, _)| columns.0.into()),
         }
     }
 
@@ -67,7 +71,7 @@ impl Printer {
     /// A list. JSON is one array, JSONL one object per line; for people a table, or `empty` on
     /// standard error when there is nothing.
     pub fn rows<R: Row>(&self, rows: &[R], empty: &str) -> Result<(), CliError> {
-        self.list(rows, empty, || table::render(rows, self.format == Format::Wide))
+        self.list(rows, empty, || table::render(rows, self.format == Format::Wide, self.columns))
     }
 
     /// The same for what people read in another form than a table, which `human` makes. What

@@ -54,7 +54,7 @@ impl Row for ContactRow {
         Column::text("HANDLE"),
         Column::text("VERIFIED"),
         Column::text("STATE"),
-        Column::text("REASON"),
+        Column::text("REASON").gives_way(),
         Column::text("ACCOUNT").wide(),
         Column::text("NODE").wide(),
     ];
@@ -145,7 +145,7 @@ impl Row for ChatRow {
         Column::text("CHAT"),
         Column::number("UNREAD"),
         Column::text("LAST"),
-        Column::text("TEXT"),
+        Column::text("TEXT").gives_way(),
         Column::text("ACCOUNT").wide(),
     ];
 

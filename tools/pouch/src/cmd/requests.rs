@@ -24,7 +24,7 @@ impl Row for RequestRow {
     const COLUMNS: &'static [Column] = &[
         Column::text("NAME"),
         Column::text("HANDLE"),
-        Column::text("TEXT"),
+        Column::text("TEXT").gives_way(),
         Column::text("ACCOUNT").wide(),
     ];
 
