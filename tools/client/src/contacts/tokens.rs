@@ -15,6 +15,9 @@ use crate::identity::Identity;
 /// How long a contact uses one token, milliseconds: whoever got hold of it can write no longer than
 /// that, and what ROTATED_TOKEN_SECONDS adds.
 const AGE: Millis = 90 * 86_400_000;
+/// Tokens that a contact may be using at most: who does not write for long still has one of them, and
+/// the home need not keep any number.
+const MOST_LIVE: u32 = 8;
 
 impl Contact {
     fn token_of(&self, own: &Identity, number: u32) -> DeliveryToken {
@@ -65,15 +68,11 @@ pub(crate) fn renew_old(tx: &Transaction<'_>, now: Millis) -> Result<()> {
     Ok(())
 }
 
-/// Tokens that a contact may be using at most: who does not write for long still has one of them, and
-/// the home need not keep any number.
-const MOST_LIVE: u32 = 8;
-
 fn renewal(which: &str) -> String {
     format!(
         "UPDATE contact SET card_known = 0, token_registered = 0, token_at = ?1,
-         token_number = token_number + (token_number - token_floor < {} - 1) WHERE {which}",
-        MOST_LIVE
+         token_number = token_number + (token_number - token_floor < {MOST_LIVE} - 1)
+         WHERE {which}"
     )
 }
 
