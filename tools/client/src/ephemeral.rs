@@ -135,7 +135,9 @@ pub(crate) fn take_due(
     for (account, said) in due {
         let contact = contacts::get(tx, &account)?;
         let (Some(token), Some(secret)) = (&contact.token, &contact.ephemeral) else { continue };
-        if contact.blocked || said.at + EPHEMERAL_SECONDS * 1000 < now {
+        // What was begun before it was turned off ends by itself; that it has ended may be said.
+        let is_off = said.value > 0 && !settings::is_on(tx, setting_of(said.kind))?;
+        if contact.blocked || is_off || said.at + EPHEMERAL_SECONDS * 1000 < now {
             continue;
         }
         let sealed = secret.seal((&own.account, &account), &said, entropy::bytes())?.into();

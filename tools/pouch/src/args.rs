@@ -244,7 +244,7 @@ pub(crate) enum Setting {
     Lookups,
     /// Whether contacts see that you are writing to them, and you that they are
     Typing,
-    /// Whether contacts see that you have their chat open, and you that they are there
+    /// Whether contacts who look at your chat see that you are there, and you that they are
     Presence,
 }
 
