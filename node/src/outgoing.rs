@@ -61,7 +61,7 @@ impl Outgoing {
         self.wake.notify_one();
     }
 
-    /// The client is a device of an account homed here.
+    /// The client may stay: it is a device of an account homed here, or a guest of a rendezvous.
     pub(crate) fn set_known(&self) {
         self.lock().known = true;
     }

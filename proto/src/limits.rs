@@ -64,6 +64,16 @@ pub const ROTATED_TOKEN_SECONDS: u64 = 30 * 86_400;
 pub const MAX_EPHEMERAL: usize = 256;
 /// How long a node holds a sign of typing or presence for another node, seconds.
 pub const EPHEMERAL_SECONDS: u64 = 10;
+/// How far ahead a rendezvous may end, seconds: a day is long enough to find the other device.
+pub const RENDEZVOUS_SECONDS: u64 = 86_400;
+/// Rendezvous of one account at once: a device is linked by one, and a few may be given up.
+pub const MAX_RENDEZVOUS: usize = 4;
+/// What a guest of a rendezvous says at once, bytes: nearly the largest Noise message,
+/// its length included.
+pub const MAX_RENDEZVOUS_DATA: usize = 64 * 1024;
+/// What the devices at a rendezvous keep on the way in one direction, bytes: well below what a node
+/// holds for a slow reader.
+pub const RENDEZVOUS_WINDOW: usize = 1024 * 1024;
 /// Strangers' requests that wait for one account.
 pub const MAX_PENDING_REQUESTS: usize = 100;
 /// Envelopes in one batch between nodes: the size at which a batch costs little more than one.

@@ -13,6 +13,7 @@ use crate::config::{Config, Keys};
 use crate::group::Group;
 use crate::mail::mailbox::{Item, Mailbox};
 use crate::map::Map;
+use crate::people::rendezvous::Meetings;
 use crate::roads;
 use crate::roads::asks::Asks;
 use crate::roads::compare::Compare;
@@ -71,7 +72,8 @@ pub enum Output {
         /// What.
         frame: Frame,
     },
-    /// A client that turned out to be a device of an account homed here: it may stay.
+    /// A client that turned out to be a device of an account homed here, or a guest of a
+    /// rendezvous: it may stay.
     Known {
         /// Its session.
         session: SessionId,
@@ -208,6 +210,7 @@ pub struct Core {
     pub(crate) expiries: BTreeSet<(u64, MailboxId)>,
     pub(crate) accounts_by_number: Map<u64, AccountId>,
     pub(crate) rates: Map<AccountId, Rates>,
+    pub(crate) meetings: Meetings,
     pub(crate) sessions: Map<SessionId, Session>,
     pub(crate) online: Map<MailboxId, SessionId>,
     /// Sessions that may have mail to get; in order, so that a run can be repeated.
@@ -272,6 +275,7 @@ impl Core {
             expiries: BTreeSet::new(),
             accounts_by_number,
             rates: Map::default(),
+            meetings: Meetings::default(),
             sessions: Map::default(),
             online: Map::default(),
             waiting: BTreeSet::new(),
@@ -317,6 +321,7 @@ impl Core {
                 Timer::Routes => self.clean_routes(now),
                 Timer::Asks => self.drop_overdue_asks(now),
                 Timer::Links => self.close_silent_links(now),
+                Timer::Rendezvous => self.end_overdue_meetings(),
                 Timer::Outbox(node) => self.look_after_outbox(now, node),
             }
         }

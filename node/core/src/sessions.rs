@@ -9,6 +9,7 @@ use serde_bytes::ByteArray;
 
 use crate::changes::MailboxId;
 use crate::core::{Core, Output, SessionId};
+use crate::people::rendezvous::Seat;
 use crate::people::tokens::Asker;
 use crate::reply::{Answer, Refusal};
 
@@ -16,12 +17,14 @@ use crate::reply::{Answer, Refusal};
 pub(crate) struct Session {
     /// Its Noise key.
     pub(crate) key: Hash,
-    /// Registrations of it that failed.
+    /// Registrations and rendezvous of it that failed.
     failed: u32,
     /// Whether it said hello.
     greeted: bool,
     /// Its mailbox, once it is known as a device of an account homed here.
     pub(crate) mailbox: Option<MailboxId>,
+    /// Its place at a rendezvous, once it is a guest there; then it is no device's.
+    pub(crate) seat: Option<Seat>,
     pub(crate) credit_messages: u64,
     pub(crate) credit_bytes: u64,
     /// Items up to this number were pushed in this session.
@@ -30,7 +33,7 @@ pub(crate) struct Session {
     pub(crate) pings: Vec<u64>,
 }
 
-/// Failed registrations in one session.
+/// Failed registrations and rendezvous in one session.
 const MAX_FAILED: u32 = 3;
 /// Credit beyond this is not counted: nobody needs more in flight.
 const MAX_CREDIT: u64 = 1 << 32;
@@ -42,6 +45,7 @@ impl Session {
             failed: 0,
             greeted: false,
             mailbox: None,
+            seat: None,
             credit_messages: 0,
             credit_bytes: 0,
             pushed: 0,
@@ -54,9 +58,13 @@ impl Core {
     pub(crate) fn on_frame(&mut self, now: Millis, id: SessionId, frame: Frame) {
         let Some(session) = self.sessions.get(&id) else { return };
         let (greeted, mailbox) = (session.greeted, session.mailbox);
+        if let Some(seat) = session.seat {
+            return self.on_guest_frame(id, seat, frame);
+        }
         match (frame, mailbox) {
             (Frame::Hello(hello), None) if !greeted => self.on_hello(now, id, &hello),
             (Frame::Register(ask), None) if greeted => self.on_register(now, id, &ask),
+            (Frame::RendezvousJoin(ask), None) if greeted => self.on_rendezvous_join(id, &ask),
             (Frame::Ping(ping), _) if greeted => self.on_ping(id, ping.request),
             (frame, Some(mailbox)) => self.on_device_frame(now, id, mailbox, frame),
             (_, None) => self.hang_up(id, ErrorCode::Denied, "say hello and register first"),
@@ -133,22 +141,35 @@ impl Core {
                 let answer = self.settings_put(account, &ask);
                 self.answer(id, ask.request, answer);
             }
-            other => {
-                let text = format!("{} is not for this moment or not for a node", other.name());
-                self.hang_up(id, ErrorCode::Malformed, &text);
+            Frame::RendezvousOpen(ask) => {
+                let answer = self.rendezvous_open(now, account, &ask);
+                self.answer(id, ask.request, answer);
             }
+            other => self.hang_up_for(id, &other),
         }
     }
 
-    /// A stranger who fails too often has to connect anew.
+    /// The frame is not for this moment, or not for a node.
+    pub(crate) fn hang_up_for(&mut self, id: SessionId, frame: &Frame) {
+        let text = format!("{} is not for this moment or not for a node", frame.name());
+        self.hang_up(id, ErrorCode::Malformed, &text);
+    }
+
     fn on_register(&mut self, now: Millis, id: SessionId, ask: &Register) {
         let answer = self.register(now, id, ask);
         let failed = answer.is_err();
         self.answer(id, ask.request, answer);
-        let Some(session) = self.sessions.get_mut(&id).filter(|_| failed) else { return };
+        if failed {
+            self.count_failure(id);
+        }
+    }
+
+    /// A stranger who fails too often has to connect anew.
+    pub(crate) fn count_failure(&mut self, id: SessionId) {
+        let Some(session) = self.sessions.get_mut(&id) else { return };
         session.failed += 1;
         if session.failed >= MAX_FAILED {
-            self.hang_up(id, ErrorCode::Rate, "too many failed registrations");
+            self.hang_up(id, ErrorCode::Rate, "too many failed attempts");
         }
     }
 
@@ -249,6 +270,9 @@ impl Core {
         {
             self.online.remove(&mailbox);
         }
+        if let Some(seat) = session.seat {
+            self.leave_meeting(id, seat);
+        }
     }
 
     fn on_credit(&mut self, id: SessionId, messages: u64, bytes: u64) {
@@ -258,7 +282,7 @@ impl Core {
         self.waiting.insert(id);
     }
 
-    fn on_ping(&mut self, id: SessionId, request: u64) {
+    pub(crate) fn on_ping(&mut self, id: SessionId, request: u64) {
         let Some(session) = self.sessions.get_mut(&id) else { return };
         if session.pings.len() >= limits::MAX_IN_FLIGHT {
             return self.hang_up(id, ErrorCode::Rate, "too many pings unanswered");

@@ -17,6 +17,8 @@ pub(crate) enum Timer {
     Asks,
     /// Closing incoming mail streams on which nothing comes.
     Links,
+    /// Ending rendezvous whose time is over.
+    Rendezvous,
     /// Handing mail to a node: the next try, an answer that is overdue, a refusal that is over.
     Outbox(NodeId),
 }

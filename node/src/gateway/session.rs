@@ -21,7 +21,7 @@ use crate::outgoing::{Outgoing, Todo};
 
 /// A client that takes longer to read what was written is gone.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
-/// A client that has not said by then which device of which account it is has to go.
+/// A client that has not shown by then that it may stay has to go.
 const INTRODUCTION: Duration = Duration::from_secs(15);
 /// KiB of one session's frames that may wait for the engine.
 pub(super) const SHARE: usize = 512;
@@ -105,7 +105,8 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// Carries frames both ways until the other side is known as a device of an account here.
+    /// Carries frames both ways until the other side is known as a device of an account here, or as
+    /// a guest of a rendezvous.
     pub(super) async fn introduce(&mut self, engine: &EngineHandle) -> Result<bool, SessionError> {
         let introduced = async {
             while !self.outgoing.is_known() {
@@ -200,6 +201,7 @@ impl Session {
 fn weight(frame: &Frame) -> u32 {
     match frame {
         Frame::Send(send) => 1 + (send.envelope.body.len() / 1024) as u32,
+        Frame::RendezvousSend(send) => 1 + (send.data.len() / 1024) as u32,
         Frame::PrekeysPut(_) | Frame::TokensPut(_) | Frame::InvitesPut(_) => 32,
         Frame::Register(_) => 8,
         _ => 1,

@@ -197,4 +197,27 @@ frames! {
         /// At most 256 bytes.
         sealed: Blob,
     }
+    /// Client: two devices may meet here, and talk through the node. Result: nothing.
+    RendezvousOpen = 21 {
+        /// Ties the answer to it.
+        request: u64,
+        /// Random. The same one again moves its end.
+        id: ByteArray<16>,
+        /// When it ends, seconds since the Unix epoch; at most a day ahead. In the past: now.
+        until: u64,
+    }
+    /// Client, in a session without a device: takes one side of a rendezvous. Result: nothing.
+    RendezvousJoin = 22 {
+        /// Ties the answer to it.
+        request: u64,
+        /// As opened.
+        id: ByteArray<16>,
+        /// 1 whoever opened it, 2 the other.
+        side: u64,
+    }
+    /// Guest of a rendezvous: bytes for the other side. Neither kept nor answered.
+    RendezvousSend = 23 {
+        /// At most 65,536 bytes; nothing to the node.
+        data: Blob,
+    }
 }

@@ -80,9 +80,10 @@ macro_rules! frame {
 frame! {
     Hello, Register, RecordsGet, RecordsPut, PrekeysPut, PrekeysClaim, TokensPut, TokensDrop,
     TokensList, TokensRedeem, InvitesPut, InvitesDrop, RequestsSettle, Send, Ack, Credit, Ping,
-    SettingsPut, Locate, EphemeralSend,
+    SettingsPut, Locate, EphemeralSend, RendezvousOpen, RendezvousJoin, RendezvousSend,
     MailOpen, MailOpened, Batch, BatchReply, Late, NodesDigest, NodesList, NodesGet,
-    Welcome, Done, Accepted, Refused, Push, Notice, Waiting, EphemeralPush,
+    Welcome, Done, Accepted, Refused, Push, Notice, Waiting, EphemeralPush, RendezvousPush,
+    RendezvousPeer,
 }
 
 impl Frame {

@@ -126,6 +126,16 @@ frames! {
         /// As it was sent.
         sealed: Blob,
     }
+    /// Node, to a guest of a rendezvous: bytes from the other side.
+    RendezvousPush = 72 {
+        /// As they were sent.
+        data: Blob,
+    }
+    /// Node, to a guest of a rendezvous: the other side came, came anew, or went.
+    RendezvousPeer = 73 {
+        /// Whether it is there now.
+        here: bool,
+    }
 }
 
 /// What a node takes from a client.

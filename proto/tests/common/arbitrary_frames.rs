@@ -37,7 +37,8 @@ fn signed_list() -> BoxedStrategy<Signed<DeviceList>> {
 }
 
 fn client_frame() -> BoxedStrategy<Frame> {
-    prop_oneof![account_frame(), prekey_frame(), list_frame(), mail_frame()].boxed()
+    prop_oneof![account_frame(), prekey_frame(), list_frame(), mail_frame(), rendezvous_frame()]
+        .boxed()
 }
 
 fn account_frame() -> BoxedStrategy<Frame> {
@@ -131,6 +132,18 @@ fn mail_frame() -> BoxedStrategy<Frame> {
         (node(), account(), token(), blob(300)).prop_map(|(node, account, token, sealed)| {
             EphemeralSend { node, account, token, sealed }.into()
         }),
+    ]
+    .boxed()
+}
+
+fn rendezvous_frame() -> BoxedStrategy<Frame> {
+    let n = any::<u64>;
+    prop_oneof![
+        (n(), array(), n())
+            .prop_map(|(request, id, until)| RendezvousOpen { request, id, until }.into()),
+        (n(), array(), n())
+            .prop_map(|(request, id, side)| RendezvousJoin { request, id, side }.into()),
+        blob(2048).prop_map(|data| RendezvousSend { data }.into()),
     ]
     .boxed()
 }
@@ -237,6 +250,8 @@ fn delivery_frame() -> BoxedStrategy<Frame> {
             }
         ),
         (array(), blob(300)).prop_map(|(label, sealed)| EphemeralPush { label, sealed }.into()),
+        blob(2048).prop_map(|data| RendezvousPush { data }.into()),
+        any::<bool>().prop_map(|here| RendezvousPeer { here }.into()),
     ]
     .boxed()
 }

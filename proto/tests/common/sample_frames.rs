@@ -12,8 +12,16 @@ use super::samples::*;
 
 /// At least one frame of every kind.
 pub(crate) fn frames() -> Vec<(&'static str, Frame)> {
-    [client_frames(), list_frames(), mail_frames(), node_frames(), peer_frames(), table_frames()]
-        .concat()
+    [
+        client_frames(),
+        list_frames(),
+        mail_frames(),
+        rendezvous_frames(),
+        node_frames(),
+        peer_frames(),
+        table_frames(),
+    ]
+    .concat()
 }
 
 fn handle_proof() -> Proof {
@@ -168,6 +176,18 @@ fn mail_frames() -> Vec<(&'static str, Frame)> {
         ("put settings", SettingsPut { request: 15, lookups: false }.into()),
         ("locate", Locate { request: 16, parcels: vec![ParcelId([9; 16])] }.into()),
         ("typing", ephemeral_send().into()),
+    ]
+}
+
+fn rendezvous_frames() -> Vec<(&'static str, Frame)> {
+    let id = ByteArray::new([0x5e; 16]);
+    let data = b"Noise, to the devices only".to_vec();
+    vec![
+        ("open a rendezvous", RendezvousOpen { request: 17, id, until: NOW + 600 }.into()),
+        ("join a rendezvous", RendezvousJoin { request: 1, id, side: 2 }.into()),
+        ("say something there", RendezvousSend { data: data.clone().into() }.into()),
+        ("something was said there", RendezvousPush { data: data.into() }.into()),
+        ("the other side is there", RendezvousPeer { here: true }.into()),
     ]
 }
 

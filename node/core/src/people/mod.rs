@@ -3,5 +3,6 @@
 pub(crate) mod accounts;
 pub(crate) mod invites;
 pub(crate) mod prekeys;
+pub(crate) mod rendezvous;
 pub(crate) mod requests;
 pub(crate) mod tokens;
