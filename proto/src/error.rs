@@ -64,7 +64,7 @@ codes! {
     NotFound = 11, "NOT_FOUND", false;
     /// The account is homed elsewhere; the newer record is attached.
     Moved = 12, "MOVED", false;
-    /// The record is not newer than the one held, which is attached.
+    /// What is put is not newer than what is held, which is attached.
     Conflict = 13, "CONFLICT", false;
     /// The handle is somebody else's.
     Taken = 14, "TAKEN", false;

@@ -238,7 +238,7 @@ impl Core {
     }
 
     /// Whether `key` is the Noise key of that device, as the account's own list says.
-    fn is_device(&self, account: AccountId, device: DeviceNumber, key: &Hash) -> bool {
+    pub(crate) fn is_device(&self, account: AccountId, device: DeviceNumber, key: &Hash) -> bool {
         self.device_list(&account)
             .and_then(|list| list.device(device).map(|d| d.noise == *key))
             .unwrap_or(false)

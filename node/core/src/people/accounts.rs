@@ -23,33 +23,17 @@ const HANDLE_RESERVED: u64 = 365 * 86_400;
 impl Core {
     pub(crate) fn register(&mut self, now: Millis, id: SessionId, ask: &Register) -> Answer {
         // Cheap checks first: strangers get no signatures verified without an invite.
+        let right = self.check_right_to_register(now, ask);
         let known = codec::decode::<AccountRecord>(&ask.record.payload, MAX_ACCOUNT_RECORD)
             .is_ok_and(|record| self.tables.accounts.get(&record.account).is_some());
         if !known {
-            self.check_right_to_register(now, ask)?;
+            right.clone()?;
         }
-        let (record, list) = self.open_records(&ask.record, &ask.devices)?;
-        if record.home != self.node {
-            let text = "the account record names another home than this node";
-            return Err(malformed(text));
-        }
-        let key = self.sessions.get(&id).map(|s| s.key).unwrap_or(Hash([0; 32]));
-        let device = list
-            .devices
-            .iter()
-            .find(|d| d.noise == key)
-            .map(|d| d.number)
-            .ok_or_else(|| bad("the device list lacks this connection's Noise key"))?;
-        let mailbox = MailboxId { account: record.account, device };
-        if let Some(row) = self.tables.accounts.get(&record.account) {
-            // Registering again after a lost answer. Another device of the same account says hello.
-            let known = self.device_list(&record.account).and_then(|l| l.device(device).cloned());
-            if known.is_none_or(|d| d.noise != key) {
-                return Err(denied());
-            }
-            let handle = row.handle.clone();
-            self.attach(id, mailbox);
-            return ok(&Registered { handle: self.handle_record(handle.as_ref()) });
+        // Who does not prove to be an account's device hears the same whether that is here or not.
+        let opened = self.open_registration(id, ask);
+        let (record, list, mailbox) = opened.map_err(|refusal| right.err().unwrap_or(refusal))?;
+        if known {
+            return self.recover(id, ask, &record, &list, mailbox);
         }
         self.check_space()?;
         if self.tables.accounts.len() as u64 >= self.config.max_accounts {
@@ -67,6 +51,33 @@ impl Core {
         self.attach(id, mailbox);
         self.counters.registered += 1;
         ok(&Registered { handle: self.handle_record(ask.handle.as_ref()) })
+    }
+
+    /// The records, if they hold, are for this node, and list the device that connected; and which
+    /// that is.
+    fn open_registration(
+        &self,
+        id: SessionId,
+        ask: &Register,
+    ) -> Result<(AccountRecord, DeviceList, MailboxId), Refusal> {
+        let (record, list) = self.open_records(&ask.record, &ask.devices)?;
+        if record.home != self.node {
+            let text = "the account record names another home than this node";
+            return Err(malformed(text));
+        }
+        let session = self.sessions.get(&id).ok_or_else(denied)?;
+        let device = list
+            .devices
+            .iter()
+            .find(|d| d.noise == session.key)
+            .map(|d| d.number)
+            .ok_or_else(|| bad("the device list lacks this connection's Noise key"))?;
+        let mailbox = MailboxId { account: record.account, device };
+        if session.mailbox.is_some_and(|own| own != mailbox) {
+            let text = "this session is another device's; connect anew";
+            return Err(Refusal::new(ErrorCode::Denied, text));
+        }
+        Ok((record, list, mailbox))
     }
 
     /// By an invite, or by the handle record of an account that this node has lost.
@@ -236,12 +247,27 @@ impl Core {
         let record = ask.record.as_ref().ok_or_else(|| malformed("a record is needed"))?;
         let devices = ask.devices.as_ref().unwrap_or(&row.devices.signed);
         let (new, list) = self.open_records(record, devices)?;
-        let held = row.record.open(&self.keys.network).map_err(|e| bad(e.to_string()))?;
         if new.account != account {
             return Err(denied());
         }
-        match held.compare(&new) {
-            AccountRecordOrder::Same if row.record.payload == record.payload => return DONE,
+        let devices = devices.clone();
+        self.replace_records(id, row, (record, &new), (&devices, &list))?;
+        DONE
+    }
+
+    /// Puts records, which were opened, in the place of those in `row`. The same record again is
+    /// success. Devices that are not listed any more lose what is theirs here, their sessions too, but
+    /// for the one that asks.
+    pub(crate) fn replace_records(
+        &mut self,
+        id: SessionId,
+        row: AccountRow,
+        (record, new): (&Signed<AccountRecord>, &AccountRecord),
+        (devices, list): (&Signed<DeviceList>, &DeviceList),
+    ) -> Result<(), Refusal> {
+        let held = row.record.open(&self.keys.network).map_err(|e| bad(e.to_string()))?;
+        match held.compare(new) {
+            AccountRecordOrder::Same if row.record.payload == record.payload => return Ok(()),
             AccountRecordOrder::Newer => {}
             _ => {
                 return Err(Refusal {
@@ -250,16 +276,20 @@ impl Core {
                 });
             }
         }
-        if self.device_list(&account).is_some_and(|held| list.is_older_than(&held)) {
+        // Another list with the same numbers is one that somebody else signed meanwhile: taking it would
+        // cut off their device.
+        let is_other = devices.hash() != row.devices.hash;
+        let is_newer = |held: &DeviceList| held.is_older_than(list);
+        if is_other && !row.devices.list().is_none_or(|held| is_newer(&held)) {
             return Err(Refusal::new(ErrorCode::Conflict, "a newer device list is held"));
         }
-        self.drop_missing_devices(id, &account, &list);
+        self.drop_missing_devices(id, &new.account, list);
         // An account that leaves is kept, so that whoever writes to it learns where it went.
         let moved = new.home != self.node;
         let devices = devices.clone().into();
         let row = AccountRow { record: record.clone(), devices, moved, ..row };
-        self.tables.accounts.put(account, row, &mut self.group.staged);
-        DONE
+        self.tables.accounts.put(new.account, row, &mut self.group.staged);
+        Ok(())
     }
 
     pub(crate) fn settings_put(&mut self, account: AccountId, ask: &SettingsPut) -> Answer {
@@ -314,7 +344,7 @@ impl Core {
         self.tables.accounts.get(account)?.devices.list()
     }
 
-    fn handle_record(&self, handle: Option<&Handle>) -> Option<Signed<HandleRecord>> {
+    pub(crate) fn handle_record(&self, handle: Option<&Handle>) -> Option<Signed<HandleRecord>> {
         self.tables.handles.get(handle?).map(|row| row.record.clone())
     }
 

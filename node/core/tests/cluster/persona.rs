@@ -20,10 +20,13 @@ pub struct Persona {
     pub home: NodeId,
     pub network: Network,
     pub devices: u8,
+    /// The lowest number of its devices.
+    pub first: u8,
     /// The device, if any, that has other keys than at first.
     changed: u8,
     /// Sequence number of its device list.
     pub edition: u64,
+    pub epoch: u64,
 }
 
 impl Persona {
@@ -36,8 +39,10 @@ impl Persona {
             home,
             network: network.clone(),
             devices: 1,
+            first: 1,
             changed: 0,
             edition: 1,
+            epoch: 0,
         }
     }
 
@@ -65,7 +70,7 @@ impl Persona {
     }
 
     pub fn list(&self) -> Signed<DeviceList> {
-        let devices = (1..=self.devices)
+        let devices = (self.first..=self.devices)
             .map(|number| Device {
                 number,
                 noise: self.noise(number),
@@ -81,7 +86,7 @@ impl Persona {
             version: RECORD_VERSION,
             flags: 0,
             account: self.account(),
-            epoch: 0,
+            epoch: self.epoch,
             seq: self.edition,
             devices,
         };
@@ -93,7 +98,7 @@ impl Persona {
             version: RECORD_VERSION,
             flags: 0,
             account: self.account(),
-            epoch: 0,
+            epoch: self.epoch,
             seq,
             previous: None,
             home: self.home,
@@ -121,11 +126,16 @@ impl Persona {
     }
 
     pub fn register(&self, invite: Option<InviteCode>) -> Frame {
+        self.register_as(1, invite)
+    }
+
+    /// Registers under a record with this number.
+    pub fn register_as(&self, seq: u64, invite: Option<InviteCode>) -> Frame {
         Register {
             request: 1,
             invite,
             handle: Some(self.name.parse().unwrap()),
-            record: self.record(1),
+            record: self.record(seq),
             devices: self.list(),
             proof: None,
         }
