@@ -74,6 +74,10 @@ pub const MAX_RENDEZVOUS_DATA: usize = 64 * 1024;
 /// What the devices at a rendezvous keep on the way in one direction, bytes: well below what a node
 /// holds for a slow reader.
 pub const RENDEZVOUS_WINDOW: usize = 1024 * 1024;
+/// An account's vault, bytes: ten thousand contacts of about 100 bytes.
+pub const MAX_VAULT: usize = 1024 * 1024;
+/// A part of a vault, bytes: what one request may add to a commit, and to what waits for others.
+pub const MAX_VAULT_PART: usize = 32 * 1024;
 /// Strangers' requests that wait for one account.
 pub const MAX_PENDING_REQUESTS: usize = 100;
 /// Envelopes in one batch between nodes: the size at which a batch costs little more than one.

@@ -47,6 +47,9 @@ pub struct Config {
     pub lookups_per_hour: u64,
     /// Accounts homed here. Default 100,000.
     pub max_accounts: u64,
+    /// Bytes of the vaults of all accounts: they are kept in memory, too. Default 256 MiB.
+    #[serde(with = "crate::units::size")]
+    pub vault_bytes: u64,
     /// Messages of one account that may wait for other nodes. Default 10,000.
     pub outbox_messages: u64,
     /// Bytes of one account that may wait for other nodes. Default 256 MiB.
@@ -99,6 +102,7 @@ impl Default for Config {
             requests_per_day: 50,
             lookups_per_hour: 600,
             max_accounts: 100_000,
+            vault_bytes: 256 << 20,
             outbox_messages: 10_000,
             outbox_bytes: 256 << 20,
             outbox_bytes_per_node: 4 << 30,

@@ -14,6 +14,7 @@ use crate::group::Group;
 use crate::mail::mailbox::{Item, Mailbox};
 use crate::map::Map;
 use crate::people::rendezvous::Meetings;
+use crate::ring::Ring;
 use crate::roads;
 use crate::roads::asks::Asks;
 use crate::roads::compare::Compare;
@@ -25,7 +26,7 @@ use crate::roads::outbox::Outbox;
 use crate::roads::settle::Rerouted;
 use crate::roads::table::Routing;
 use crate::sessions::Session;
-use crate::state::{NodeRow, Ring, Tables};
+use crate::state::{NodeRow, Tables};
 use crate::timers::{Timer, Timers};
 
 /// Parcels that were acked lately and are still known as repeats.
@@ -211,6 +212,8 @@ pub struct Core {
     pub(crate) accounts_by_number: Map<u64, AccountId>,
     pub(crate) rates: Map<AccountId, Rates>,
     pub(crate) meetings: Meetings,
+    /// Bytes of all vaults, those included that are not whole yet.
+    pub(crate) vault_bytes: u64,
     pub(crate) sessions: Map<SessionId, Session>,
     pub(crate) online: Map<MailboxId, SessionId>,
     /// Sessions that may have mail to get; in order, so that a run can be repeated.
@@ -276,6 +279,7 @@ impl Core {
             accounts_by_number,
             rates: Map::default(),
             meetings: Meetings::default(),
+            vault_bytes: 0,
             sessions: Map::default(),
             online: Map::default(),
             waiting: BTreeSet::new(),
@@ -291,6 +295,7 @@ impl Core {
         core.tables.node.put((), NodeRow { run, ..row }, &mut core.group.staged);
         core.open_mailboxes(recovered, now);
         core.load_routes();
+        core.open_vaults();
         core.reopen_outboxes();
         core.timers.set(Timer::Neighbours, now);
         core.timers.set(Timer::Compare, now);

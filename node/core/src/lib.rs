@@ -21,6 +21,7 @@ mod mail;
 mod map;
 mod people;
 mod reply;
+mod ring;
 pub mod roads;
 mod rollback;
 mod sessions;

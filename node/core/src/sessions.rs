@@ -11,6 +11,7 @@ use crate::changes::MailboxId;
 use crate::core::{Core, Output, SessionId};
 use crate::people::rendezvous::Seat;
 use crate::people::tokens::Asker;
+use crate::people::vault::Upload;
 use crate::reply::{Answer, Refusal};
 
 /// A connected client. Holds no buffer: mail is read when there is credit for it.
@@ -25,6 +26,8 @@ pub(crate) struct Session {
     pub(crate) mailbox: Option<MailboxId>,
     /// Its place at a rendezvous, once it is a guest there; then it is no device's.
     pub(crate) seat: Option<Seat>,
+    /// The vault of which it has put some parts.
+    pub(crate) upload: Option<Upload>,
     pub(crate) credit_messages: u64,
     pub(crate) credit_bytes: u64,
     /// Items up to this number were pushed in this session.
@@ -46,6 +49,7 @@ impl Session {
             greeted: false,
             mailbox: None,
             seat: None,
+            upload: None,
             credit_messages: 0,
             credit_bytes: 0,
             pushed: 0,
@@ -139,6 +143,15 @@ impl Core {
             }
             Frame::SettingsPut(ask) => {
                 let answer = self.settings_put(account, &ask);
+                self.answer(id, ask.request, answer);
+            }
+            Frame::VaultPut(ask) => {
+                let request = ask.request;
+                let answer = self.vault_put(id, mailbox, *ask);
+                self.answer(id, request, answer);
+            }
+            Frame::VaultGet(ask) => {
+                let answer = self.vault_get(&account, &ask);
                 self.answer(id, ask.request, answer);
             }
             Frame::RendezvousOpen(ask) => {
@@ -272,6 +285,9 @@ impl Core {
         }
         if let Some(seat) = session.seat {
             self.leave_meeting(id, seat);
+        }
+        if let Some(upload) = session.upload {
+            self.drop_upload(&upload);
         }
     }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::hash::Hash as StdHash;
 
 use bytes::Bytes;
+use postroad_proto::blob::Blob;
 use postroad_proto::codec::{self, CodecError};
 use postroad_proto::ids::{AccountId, DeviceNumber, Hash, NodeId};
 use postroad_proto::limits::{MAX_DEVICE_LIST, MAX_DEVICES};
@@ -17,7 +18,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::changes::MailboxId;
 use crate::group::Staged;
-use crate::map::Map;
 
 /// A value larger than this is a bug: the store takes 64 KiB.
 const MAX_VALUE: usize = 60 * 1024;
@@ -130,6 +130,10 @@ tables! {
     runs: RunRow,
     /// The highest receipt held of each other node.
     seen: SeenRow,
+    /// Which vault an account has.
+    vaults: VaultRow,
+    /// What is in it, and in those that are not whole yet.
+    vault_parts: VaultPartRow,
 }
 
 macro_rules! row {
@@ -362,6 +366,35 @@ pub(crate) struct SeenRow {
 }
 row!(SeenRow = 13, promised false, NodeId, |k| k.0.to_vec(), |b| NodeId::from_slice(b));
 
+/// The vault that an account has.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct VaultRow {
+    pub(crate) version: u64,
+    pub(crate) parts: u64,
+    /// The device that put it, which tells its parts from those of another one's attempt.
+    pub(crate) device: DeviceNumber,
+}
+row!(VaultRow = 14, AccountId, |k| k.0.to_vec(), |b| AccountId::from_slice(b));
+
+/// One part of a vault.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct VaultPartRow {
+    pub(crate) data: Blob,
+}
+/// Account, version, the device that put it, number of the part.
+pub(crate) type VaultPartKey = (AccountId, u64, DeviceNumber, u8);
+row!(
+    VaultPartRow = 15,
+    VaultPartKey,
+    |k| [k.0.0.as_slice(), &k.1.to_be_bytes(), &[k.2, k.3]].concat(),
+    |b| {
+        let (account, rest) = b.split_at_checked(32)?;
+        let (version, rest) = rest.split_first_chunk()?;
+        let [device, part] = rest.try_into().ok()?;
+        Some((AccountId::from_slice(account)?, u64::from_be_bytes(*version), device, part))
+    }
+);
+
 fn join(account: &AccountId, hash: &Hash) -> Vec<u8> {
     [account.0, hash.0].concat()
 }
@@ -374,33 +407,4 @@ fn split(bytes: &[u8]) -> Option<(AccountId, Hash)> {
 /// Everything between the first and the last key that belong to `account` and carry a hash.
 pub(crate) fn account_range(account: AccountId) -> ((AccountId, Hash), (AccountId, Hash)) {
     ((account, Hash([0; 32])), (account, Hash([0xff; 32])))
-}
-
-/// Memory of what was seen lately, bounded.
-pub(crate) struct Ring<K> {
-    order: std::collections::VecDeque<K>,
-    present: Map<K, ()>,
-    capacity: usize,
-}
-
-impl<K: StdHash + Eq + Copy> Ring<K> {
-    pub(crate) fn new(capacity: usize) -> Self {
-        Self { order: Default::default(), present: Map::default(), capacity }
-    }
-
-    pub(crate) fn contains(&self, key: &K) -> bool {
-        self.present.contains_key(key)
-    }
-
-    pub(crate) fn insert(&mut self, key: K) {
-        if self.present.insert(key, ()).is_some() {
-            return;
-        }
-        self.order.push_back(key);
-        if self.order.len() > self.capacity
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.present.remove(&oldest);
-        }
-    }
 }

@@ -201,6 +201,7 @@ impl Session {
 fn weight(frame: &Frame) -> u32 {
     match frame {
         Frame::Send(send) => 1 + (send.envelope.body.len() / 1024) as u32,
+        Frame::VaultPut(put) => 1 + (put.data.len() / 1024) as u32,
         Frame::RendezvousSend(send) => 1 + (send.data.len() / 1024) as u32,
         Frame::PrekeysPut(_) | Frame::TokensPut(_) | Frame::InvitesPut(_) => 32,
         Frame::Register(_) => 8,

@@ -220,4 +220,26 @@ frames! {
         /// At most 65,536 bytes; nothing to the node.
         data: Blob,
     }
+    /// Client: one part of the account's vault. Result: nothing; with CONFLICT [`VaultState`].
+    VaultPut = 24 {
+        /// Ties the answer to it.
+        request: u64,
+        /// The vault's, higher than that of the one that is held.
+        version: u64,
+        /// Version of the vault that it replaces; 0 for none.
+        previous: u64,
+        /// Which part, from 0, in order.
+        part: u64,
+        /// How many there are, at most 32.
+        parts: u64,
+        /// At most 32,768 bytes; nothing to the node.
+        data: Blob,
+    }
+    /// Client: asks for one part of its vault. Result: [`VaultPart`].
+    VaultGet = 25 {
+        /// Ties the answer to it.
+        request: u64,
+        /// Which part, from 0.
+        part: u64,
+    }
 }

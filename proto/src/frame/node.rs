@@ -194,6 +194,26 @@ pub struct Tokens {
     pub tokens: Vec<TokenEntry>,
 }
 
+/// With CONFLICT, the answer to [`VaultPut`](super::VaultPut): which vault is held.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VaultState {
+    /// Its version; 0 when there is none.
+    pub version: u64,
+    /// How many parts it has.
+    pub parts: u64,
+}
+
+/// Result of [`VaultGet`](super::VaultGet).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VaultPart {
+    /// The vault's.
+    pub version: u64,
+    /// How many there are.
+    pub parts: u64,
+    /// As it was put.
+    pub data: Blob,
+}
+
 /// How a stranger's request is settled.
 pub mod settle {
     /// The stranger becomes a contact.

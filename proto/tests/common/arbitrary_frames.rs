@@ -37,8 +37,15 @@ fn signed_list() -> BoxedStrategy<Signed<DeviceList>> {
 }
 
 fn client_frame() -> BoxedStrategy<Frame> {
-    prop_oneof![account_frame(), prekey_frame(), list_frame(), mail_frame(), rendezvous_frame()]
-        .boxed()
+    prop_oneof![
+        account_frame(),
+        prekey_frame(),
+        list_frame(),
+        mail_frame(),
+        rendezvous_frame(),
+        vault_frame()
+    ]
+    .boxed()
 }
 
 fn account_frame() -> BoxedStrategy<Frame> {
@@ -144,6 +151,19 @@ fn rendezvous_frame() -> BoxedStrategy<Frame> {
         (n(), array(), n())
             .prop_map(|(request, id, side)| RendezvousJoin { request, id, side }.into()),
         blob(2048).prop_map(|data| RendezvousSend { data }.into()),
+    ]
+    .boxed()
+}
+
+fn vault_frame() -> BoxedStrategy<Frame> {
+    let n = any::<u64>;
+    prop_oneof![
+        (any::<[u64; 5]>(), blob(2048)).prop_map(
+            |([request, version, previous, part, parts], data)| {
+                VaultPut { request, version, previous, part, parts, data }.into()
+            }
+        ),
+        (n(), n()).prop_map(|(request, part)| VaultGet { request, part }.into()),
     ]
     .boxed()
 }

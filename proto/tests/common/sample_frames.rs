@@ -1,5 +1,6 @@
 //! At least one frame of every kind, with fixed keys: what the vectors are made of.
 
+use postroad_proto::blob::Blob;
 use postroad_proto::codec;
 use postroad_proto::envelope::Attributes;
 use postroad_proto::error::ErrorCode;
@@ -17,6 +18,7 @@ pub(crate) fn frames() -> Vec<(&'static str, Frame)> {
         list_frames(),
         mail_frames(),
         rendezvous_frames(),
+        vault_frames(),
         node_frames(),
         peer_frames(),
         table_frames(),
@@ -188,6 +190,34 @@ fn rendezvous_frames() -> Vec<(&'static str, Frame)> {
         ("say something there", RendezvousSend { data: data.clone().into() }.into()),
         ("something was said there", RendezvousPush { data: data.into() }.into()),
         ("the other side is there", RendezvousPeer { here: true }.into()),
+    ]
+}
+
+fn vault_frames() -> Vec<(&'static str, Frame)> {
+    let data: Blob = b"sealed by the account's devices".to_vec().into();
+    let (version, previous, part, parts) = (8, 7, 1, 2);
+    let put = VaultPut { request: 18, version, previous, part, parts, data: data.clone() };
+    let held = VaultState { version, parts };
+    let got = VaultPart { version, parts, data };
+    let conflict = Done {
+        request: 18,
+        code: Some(ErrorCode::Conflict),
+        result: Some(codec::encode(&held).expect("encodes").into()),
+        retry_after: 0,
+        detail: "another vault is held".to_owned(),
+    };
+    let done = Done {
+        request: 19,
+        code: None,
+        result: Some(codec::encode(&got).expect("encodes").into()),
+        detail: String::new(),
+        ..conflict.clone()
+    };
+    vec![
+        ("put the last part of a vault", put.into()),
+        ("get a part of a vault", VaultGet { request: 19, part: 1 }.into()),
+        ("another vault is held", conflict.into()),
+        ("a part of a vault", done.into()),
     ]
 }
 

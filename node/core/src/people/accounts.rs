@@ -317,6 +317,7 @@ impl Core {
         self.drop_tokens_and_invites(account);
         self.drop_requests(account);
         self.end_meetings_of(account);
+        self.drop_vault(account);
         for device in 1..=u8::MAX {
             let mailbox = MailboxId { account: *account, device };
             self.drop_mailbox(mailbox);

@@ -7,3 +7,4 @@ pub(crate) mod recovery;
 pub(crate) mod rendezvous;
 pub(crate) mod requests;
 pub(crate) mod tokens;
+pub(crate) mod vault;

@@ -19,7 +19,7 @@ use super::table::root;
 use crate::core::Core;
 use crate::people::accounts::malformed;
 use crate::reply::{Answer, Refusal, ok};
-use crate::state::Ring;
+use crate::ring::Ring;
 use crate::timers::Timer;
 
 /// How often tables are compared, and with how many.

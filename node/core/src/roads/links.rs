@@ -20,8 +20,8 @@ use crate::mail::ephemeral;
 use crate::mail::stamp::Stamp;
 use crate::map::Map;
 use crate::reply::Refusal;
+use crate::ring::Ring;
 use crate::rollback::TOLD_PER_HOUR;
-use crate::state::Ring;
 use crate::timers::Timer;
 
 /// Envelopes that a node which was never heard of may send before the first is answered, and the
