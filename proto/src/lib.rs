@@ -17,6 +17,7 @@ pub mod hello;
 pub mod ids;
 pub mod limits;
 pub mod link;
+pub mod linking;
 pub mod merkle;
 pub mod network;
 pub mod noise;
@@ -26,6 +27,7 @@ pub mod receipt;
 pub mod record;
 pub mod safety;
 pub mod signed;
+pub mod sync;
 pub mod token;
 
 /// Signing keys, as this crate takes them.

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::codec;
 use crate::ids::{AccountId, Hash, NodeId};
+use crate::linking::LinkSecret;
 use crate::network::Network;
 use crate::token::InviteCode;
 
@@ -80,6 +81,15 @@ pub struct ContactLink {
     pub handle: String,
 }
 
+/// What a device shows another that is to belong to the same account: `postroad:device#…`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceLink {
+    /// The account's home.
+    pub home: NodeLink,
+    /// Who has it becomes a device of the account, once.
+    pub secret: LinkSecret,
+}
+
 /// What one side shows the other to be verified: `postroad:verify#…`. It holds no secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VerifyLink {
@@ -119,6 +129,7 @@ link!(NodeLink, "node");
 link!(JoinLink, "join");
 link!(ContactLink, "contact");
 link!(VerifyLink, "verify");
+link!(DeviceLink, "device");
 
 fn write<L: Link>(link: &L, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let mut data = vec![LINK_VERSION];

@@ -1,8 +1,11 @@
-//! The Noise channel between a client and its node. The only room that names snow.
+//! The Noise channel between a client and its node, and in `direct` that between two devices. The only
+//! room that names snow.
 //!
 //! `Noise_XX_25519_ChaChaPoly_BLAKE2s`, prologue = the plain hello. Every handshake and transport
 //! message travels behind its length (u16, big-endian). The second message carries the node's
 //! signed [`NodeRecord`], which must name the Noise key it came from. `spec/client.md`.
+
+mod direct;
 
 use bytes::{Buf, BytesMut};
 use snow::{Builder, HandshakeState, TransportState};
@@ -15,6 +18,8 @@ use crate::limits::{MAX_NODE_RECORD, REKEY_AFTER};
 use crate::network::Network;
 use crate::record::NodeRecord;
 use crate::signed::{Signed, SignedError};
+
+pub use direct::{DirectChannel, DirectInitiator};
 
 const PATTERN: &str = "Noise_XX_25519_ChaChaPoly_BLAKE2s";
 /// Longest Noise message, bytes.

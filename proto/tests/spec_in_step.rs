@@ -225,11 +225,13 @@ fn notation(kind: &str) -> String {
         return format!("({}, {})", notation(one), notation(two.trim_end_matches(')')));
     }
     let plain = match kind.rsplit("::").next().unwrap() {
-        "u64" | "Millis" | "ErrorCode" => "uint",
+        "u64" | "u32" | "Millis" | "ErrorCode" => "uint",
         "DeviceNumber" => "u8",
         "String" | "Handle" | "Network" => "text",
         "Blob" => "bytes",
-        "AccountId" | "NodeId" | "Hash" | "EphemeralSecret" => "bytes(32)",
+        "AccountId" | "NodeId" | "Hash" | "EphemeralSecret" | "LinkSecret" | "SharedSecret" => {
+            "bytes(32)"
+        }
         "ParcelId" | "MessageId" | "ConversationId" | "DeliveryToken" | "InviteCode" => "bytes(16)",
         "Label" => "bytes(8)",
         other => other,

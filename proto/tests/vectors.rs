@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use chacha20poly1305::XChaCha20Poly1305;
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use common::arbitrary::{SMALL_ORDER, SMALL_ORDER_R, plus_group_order};
+use common::device_samples::*;
 use common::sample_frames;
 use common::samples::*;
 use common::{cbor, decode_frame, encode_frame, hex, noise, unhex};
@@ -20,7 +21,8 @@ use postroad_proto::envelope::Envelope;
 use postroad_proto::error::ErrorCode;
 use postroad_proto::frame::{Frame, Nodes, NodesDigested, NodesListed};
 use postroad_proto::ids::{AccountId, ConversationId, Hash, MessageId, NodeId, ParcelId};
-use postroad_proto::link::{ContactLink, JoinLink, NodeLink, VerifyLink};
+use postroad_proto::link::{ContactLink, DeviceLink, JoinLink, NodeLink, VerifyLink};
+use postroad_proto::linking::{self, LinkMessage};
 use postroad_proto::network::Network;
 use postroad_proto::noise::{NoiseSecret, public_key};
 use postroad_proto::pair::{
@@ -626,6 +628,50 @@ fn content() {
 }
 
 #[test]
+fn what_own_devices_say() {
+    let secret = link_secret();
+    let said = link_messages();
+    let messages: Vec<Value> =
+        said.iter().map(|message| json!({ "message": hex(&message.encode().unwrap()) })).collect();
+    let mut cut = said[0].encode().unwrap();
+    cut.pop();
+    let made = json!({
+        "sync": case("Sync", &sync()),
+        "entry": case("Entry", &entry()),
+        "person": case("Person", &person()),
+        "copy": case("Copy", &copy()),
+        "progress": case("Progress", &progress()),
+        "place": case("Place", &place()),
+        "records": case("OwnRecords", &own_records()),
+        "want": case("Want", &want()),
+        "link": {
+            "secret": hex(&secret.0),
+            "rendezvous": hex(&secret.rendezvous()),
+            "psk": hex(&secret.psk()),
+            "prologue": hex(&linking::prologue(&network())),
+            "messages": messages,
+            "refused": [hex(&cut), ""],
+        },
+    });
+    let golden = golden("devices.json", &made);
+    reads(&golden["sync"], &sync());
+    reads(&golden["entry"], &entry());
+    reads(&golden["person"], &person());
+    reads(&golden["copy"], &copy());
+    reads(&golden["progress"], &progress());
+    reads(&golden["place"], &place());
+    reads(&golden["records"], &own_records());
+    reads(&golden["want"], &want());
+    for (case, message) in list(&golden["link"]["messages"]).iter().zip(said) {
+        assert_eq!(LinkMessage::decode(&bytes(case, "message")), Ok(Some(message)));
+    }
+    for refused in list(&golden["link"]["refused"]) {
+        assert!(LinkMessage::decode(&unhex(refused.as_str().unwrap())).is_err());
+    }
+    assert_eq!(LinkMessage::decode(&[99, 0xa0]), Ok(None));
+}
+
+#[test]
 fn ephemerals_of_people() {
     let secret = ephemeral_secret();
     let (from, to) = (bob(), alice());
@@ -849,6 +895,7 @@ fn links() {
         "open": link("JoinLink of an open node", &open),
         "contact": link("ContactLink", &contact),
         "verify": link("VerifyLink", &VerifyLink { mine: alice(), yours: bob() }),
+        "device": link("DeviceLink", &DeviceLink { home: node.clone(), secret: link_secret() }),
         "refused": [
             { "why": "another kind", "link": swapped },
             { "why": "cut", "link": text[..text.len() - 1] },

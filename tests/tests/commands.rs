@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
@@ -125,6 +126,31 @@ fn the_readme_works_as_it_stands() {
         }
     }
     assert_eq!(bob.json("pouch --json inbox")[0]["text"], "hello");
+    second_device(&alice);
+}
+
+/// Links another device as the README says.
+fn second_device(alice: &Home) {
+    let laptop = Home::new();
+    let mut shown = None;
+    for words in commands("Several devices") {
+        match shown.take() {
+            None => {
+                assert_eq!(words[1..], ["device", "link"]);
+                let mut child = alice.command(&words).stdout(Stdio::piped()).spawn().unwrap();
+                let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+                shown = Some((lines.next().unwrap().unwrap(), lines, Running(child)));
+            }
+            Some((link, lines, mut running)) => {
+                let fill = |word: &String| if word == "LINK" { link.clone() } else { word.clone() };
+                laptop.run(&words.iter().map(fill).collect::<Vec<_>>());
+                assert!(lines.last().unwrap().unwrap().contains("has all"));
+                assert!(running.0.wait().unwrap().success());
+            }
+        }
+    }
+    assert_eq!(laptop.json("pouch --json read bob")[0]["text"], "hello");
+    assert_eq!(alice.json("pouch --json device ls").as_array().unwrap().len(), 2);
 }
 
 #[test]

@@ -5,6 +5,7 @@
 pub(crate) mod arbitrary;
 pub(crate) mod arbitrary_frames;
 pub(crate) mod cbor;
+pub(crate) mod device_samples;
 pub(crate) mod noise;
 pub(crate) mod sample_frames;
 pub(crate) mod samples;

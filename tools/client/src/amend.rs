@@ -291,10 +291,10 @@ pub(crate) fn set_timer(
 /// Messages whose time is over. Those of ours, and what of ours changes others, stay until their
 /// fate is settled.
 const OVER: &str = "FROM message WHERE vanish_at <= ?1
-     AND NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.message = message.row)
+     AND (state >= 5 OR NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.message = message.row))
      AND NOT EXISTS (SELECT 1 FROM outbox JOIN message AS change ON change.row = outbox.message
          WHERE change.target = message.id AND change.target_by = message.account
-         AND change.kind IN (4, 6))";
+         AND change.kind IN (4, 6) AND change.state < 5)";
 
 /// Erases messages whose time is over, with all that changes them.
 pub(crate) fn vanish(tx: &Transaction<'_>, now: Millis) -> Result<()> {

@@ -18,13 +18,17 @@ use postroad_proto::token::{DeliveryToken, InviteCode};
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 
 pub(crate) use handles::{check_handle, check_node, is_released, prove_handle};
-pub(crate) use names::{check_name, free_name, rename, resolve};
+pub(crate) use names::{
+    RESERVED_NAME, check_form, check_name, free_name, holder_of_name, is_name, numbered_name,
+    rename, resolve, set_name,
+};
 pub(crate) use records::{
-    Custodian, News, Verified, is_disputed, mark_stale, node_name, settle_dispute, store_moved,
-    store_records,
+    Custodian, News, Verified, ask_records, asked_records, is_disputed, mark_stale, node_name,
+    settle_dispute, store_moved, store_records,
 };
 
 use crate::db::{blob, bool_of, int, unsigned};
+use crate::devices::entries;
 use crate::error::{Error, Result, StorageError};
 use crate::events::{self, Event};
 use crate::identity::{self, Identity};
@@ -43,11 +47,13 @@ pub enum Phase {
     Ready,
     /// Asks to write to us.
     Asking,
+    /// Our own account: what its other devices are told is sent to it like to anybody.
+    Own,
 }
 
 impl Phase {
-    const ALL: [Self; 5] =
-        [Self::Linked, Self::Stranger, Self::Requested, Self::Ready, Self::Asking];
+    const ALL: [Self; 6] =
+        [Self::Linked, Self::Stranger, Self::Requested, Self::Ready, Self::Asking, Self::Own];
 
     /// As commands print it.
     pub fn word(self) -> &'static str {
@@ -57,6 +63,7 @@ impl Phase {
             Self::Requested => "requested",
             Self::Ready => "ready",
             Self::Asking => "asking",
+            Self::Own => "own",
         }
     }
 }
@@ -86,6 +93,8 @@ pub(crate) struct Contact {
     pub(crate) handle_record: Option<Signed<HandleRecord>>,
     /// There is a newer device list than that.
     pub(crate) stale: bool,
+    /// There may be one.
+    pub(crate) ask_records: bool,
     /// There are two records of theirs with one number: somebody else may have their key.
     pub(crate) disputed: bool,
     pub(crate) sends_receipts: bool,
@@ -146,6 +155,7 @@ impl Contact {
             devices: identity::signed(row, "devices")?,
             handle_record: identity::signed(row, "handle_record")?,
             stale: bool_of(row, "stale")?,
+            ask_records: bool_of(row, "ask_records")?,
             disputed: unsigned(row, "stale")? == records::DISPUTED,
             sends_receipts: bool_of(row, "sends_receipts")?,
             card_known: bool_of(row, "card_known")?,
@@ -162,13 +172,16 @@ impl Contact {
     }
 
     /// Their devices; verified when they were stored.
-    pub(crate) fn device_list(&self, network: &Network) -> Result<Option<DeviceList>> {
-        Ok(self.devices.as_ref().map(|signed| signed.open(network)).transpose()?)
+    pub(crate) fn device_list(&self) -> Result<Option<DeviceList>> {
+        let read = |signed: &Signed<DeviceList>| codec::decode(&signed.payload, DeviceList::LIMIT);
+        Ok(self.devices.as_ref().map(read).transpose()?)
     }
 
     /// Whether mail to them can be sealed as an ordinary message.
     pub(crate) fn is_ready(&self) -> bool {
-        self.phase == Phase::Ready && self.token.is_some() && self.devices.is_some()
+        let may_write =
+            self.phase == Phase::Own || self.phase == Phase::Ready && self.token.is_some();
+        may_write && self.devices.is_some()
     }
 }
 
@@ -182,13 +195,27 @@ pub(crate) struct NewContact<'a> {
     pub(crate) handle: &'a str,
 }
 
-/// Stores a new contact.
+/// Stores a new contact, whom the other devices of the account may come to know by themselves.
 pub(crate) fn insert(
     tx: &Transaction<'_>,
     own: &Identity,
     new: &NewContact<'_>,
     now: Millis,
 ) -> Result<Contact> {
+    insert_quietly(tx, own, new, now)?;
+    // They are to be called the same everywhere.
+    entries::propose(tx, entries::NAME, &new.account, new.name.as_bytes(), now)?;
+    events::record(tx, now, &Event::Contact { account: new.account })?;
+    get(tx, &new.account)
+}
+
+/// Stores a new contact, and nothing else.
+pub(crate) fn insert_quietly(
+    tx: &Transaction<'_>,
+    own: &Identity,
+    new: &NewContact<'_>,
+    now: Millis,
+) -> Result<()> {
     tx.execute(
         "INSERT INTO contact (account, chat, name, phase, verified, home, handle, created_at)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
@@ -203,8 +230,7 @@ pub(crate) fn insert(
             int(now)
         ],
     )?;
-    events::record(tx, now, &Event::Contact { account: new.account })?;
-    get(tx, &new.account)
+    Ok(())
 }
 
 /// A home as it is stored: only what can be read again.
@@ -240,9 +266,9 @@ pub(crate) fn get(tx: &Transaction<'_>, account: &AccountId) -> Result<Contact> 
     find(tx, account)?.ok_or_else(|| Error::NotFound { what: "contact", name: account.to_string() })
 }
 
-/// All, by name.
+/// All, by name; without our own account.
 pub(crate) fn all(tx: &Transaction<'_>) -> Result<Vec<Contact>> {
-    let mut query = tx.prepare_cached("SELECT * FROM contact ORDER BY name")?;
+    let mut query = tx.prepare_cached("SELECT * FROM contact WHERE phase <> 5 ORDER BY name")?;
     let rows = query.query_map([], |row| Ok(Contact::from_row(row)))?;
     rows.map(|row| row?).collect()
 }

@@ -1,11 +1,11 @@
 //! The order of a conversation: sequence numbers and hashes, ours and theirs. P3.
 
 use postroad_proto::content::{Message, short_hash};
-use postroad_proto::ids::ConversationId;
+use postroad_proto::ids::{AccountId, ConversationId};
 use rusqlite::{OptionalExtension, Transaction, params};
 use serde_bytes::ByteArray;
 
-use crate::db::{int, unsigned};
+use crate::db::{blob, int, unsigned};
 use crate::e2e::DeviceAddress;
 use crate::error::Result;
 
@@ -21,7 +21,7 @@ pub(crate) fn next_own(
 ) -> Result<(u64, Option<ByteArray<16>>)> {
     let last = tx
         .prepare_cached("SELECT seq, hash FROM own_chain WHERE chat = ?1")?
-        .query_row([chat.0], |row| Ok((unsigned(row, "seq")?, crate::db::blob::<16>(row, "hash")?)))
+        .query_row([chat.0], |row| Ok((unsigned(row, "seq")?, blob::<16>(row, "hash")?)))
         .optional()?;
     Ok(match last {
         Some((seq, hash)) => (seq + 1, Some(ByteArray::new(hash))),
@@ -170,6 +170,30 @@ pub(crate) fn ranges(
     Ok(ranges)
 }
 
+/// The same, however many there are.
+pub(crate) fn all_ranges(
+    tx: &Transaction<'_>,
+    chat: &ConversationId,
+    sender: DeviceAddress,
+) -> Result<Vec<(u64, u64)>> {
+    let mut query = tx.prepare_cached(
+        "SELECT first, last FROM received WHERE chat = ?1 AND account = ?2 AND device = ?3
+         ORDER BY first",
+    )?;
+    let rows = query.query_map(params![chat.0, sender.0.0, sender.1], |row| {
+        Ok((unsigned(row, "first")?, unsigned(row, "last")?))
+    })?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// Devices of which something was received.
+pub(crate) fn senders(tx: &Transaction<'_>) -> Result<Vec<DeviceAddress>> {
+    let mut query = tx.prepare("SELECT DISTINCT account, device FROM received")?;
+    let rows =
+        query.query_map([], |row| Ok((AccountId(blob(row, "account")?), row.get("device")?)))?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
 /// What is not there directly before a message.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Gap {
@@ -212,7 +236,7 @@ pub(crate) fn gap_before(
 }
 
 /// What a device said will not come.
-fn lost(
+pub(crate) fn lost(
     tx: &Transaction<'_>,
     chat: &ConversationId,
     sender: DeviceAddress,
@@ -314,7 +338,7 @@ pub(crate) fn next_of(
 #[cfg(test)]
 mod tests {
     use postroad_proto::content::{Sender, kind};
-    use postroad_proto::ids::{AccountId, MessageId};
+    use postroad_proto::ids::MessageId;
 
     use super::*;
     use crate::testing;

@@ -173,7 +173,7 @@ pub(crate) fn take(
         kind::PRESENCE => presence::HERE_AND_ASKS,
         _ => return Ok(()),
     };
-    let devices = contact.device_list(&own.network)?;
+    let devices = contact.device_list()?;
     let is_theirs = devices.is_some_and(|list| list.device(said.device).is_some());
     let is_of_now = said.at.abs_diff(now) <= CLOCKS;
     if said.value > most || !is_theirs || !is_of_now || !settings::is_on(tx, setting_of(said.kind))?

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use postroad_proto::codec::CodecError;
 use postroad_proto::error::ErrorCode;
 use postroad_proto::ids::{AccountId, NodeId};
+use postroad_proto::limits::MAX_DEVICES;
 use postroad_proto::link::LinkError;
 use postroad_proto::noise::NoiseError;
 use postroad_proto::pair::PairError;
@@ -39,8 +40,8 @@ pub enum Error {
     },
     /// The home does not know this device.
     #[error(
-        "the node has no account for this device any more (deleted by its operator, or the node \
-         lost its data)"
+        "the node has no account for this device any more (the device was revoked, the account \
+         deleted, or the node lost its data)"
     )]
     NoAccount,
     /// A record, link or key from somebody else does not hold.
@@ -54,6 +55,21 @@ pub enum Error {
     /// No account in this profile yet.
     #[error("this profile has no account yet")]
     NotJoined,
+    /// Only the account's first device, or one that was restored, may do that.
+    #[error("this device does not have the account's key")]
+    NotRoot,
+    /// The account has as many devices as it may have.
+    #[error("the account has {MAX_DEVICES} devices already; revoke one first")]
+    TooManyDevices,
+    /// The link to another device was used, or its time is over.
+    #[error("the link is over: it was used, or waited for too long")]
+    LinkOver,
+    /// The device is being linked and does not have all yet.
+    #[error("this device is being linked and does not have all of the account yet")]
+    LinkUnfinished,
+    /// The other device goes no further.
+    #[error("the other device refuses: {0}")]
+    LinkRefused(String),
     /// The profile already has an account.
     #[error("this profile already has the account {account}")]
     AlreadyJoined {

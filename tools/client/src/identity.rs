@@ -1,37 +1,35 @@
 //! The account and this device of it: keys, and the records they sign.
 
+mod adopt;
+mod records;
+mod secrets;
+
 use core::fmt;
 
-use postroad_proto::SigningKey;
 use postroad_proto::codec;
-use postroad_proto::ids::{AccountId, DeviceNumber, Hash, Millis};
-use postroad_proto::limits::{ACCOUNT_RECORD_SECONDS, MAX_ACCOUNT_RECORD, MAX_DEADLINE_SECONDS};
+use postroad_proto::ids::{AccountId, DeviceNumber, Millis};
+use postroad_proto::limits::MAX_DEADLINE_SECONDS;
 use postroad_proto::link::{JoinLink, NodeLink};
 use postroad_proto::network::Network;
-use postroad_proto::noise::{self, NoiseSecret};
-use postroad_proto::pair::{self, SealSecret};
-use postroad_proto::record::{
-    AccountRecord, Device, DeviceList, Handle, HandleRecord, OLM_VERSION, RECORD_VERSION,
-};
+use postroad_proto::noise::NoiseSecret;
+use postroad_proto::pair::SealSecret;
+use postroad_proto::record::{AccountRecord, DeviceList, Handle, HandleRecord};
 use postroad_proto::signed::{Signable, Signed};
 use postroad_proto::token::{InviteCode, TokenSecret};
 use rusqlite::{OptionalExtension, Row, Transaction, params};
-use zeroize::{Zeroize, Zeroizing};
 
 use crate::db::{blob, bool_of, unsigned};
 use crate::e2e::{DeviceAddress, OwnDevice, store};
-use crate::entropy;
 use crate::error::{Error, Result, StorageError};
 use crate::vault::Vault;
 
-/// The number of an account's first device.
-const FIRST_DEVICE: DeviceNumber = 1;
-/// Addresses of the home that are kept, and of those the ones that go into the record.
+pub(crate) use self::adopt::Newcomer;
+use self::records::{FIRST_DEVICE, first_records};
+use self::secrets::Secrets;
+
+/// Addresses of the home that are kept, and bytes of one.
 const MAX_ADDRESSES: usize = 6;
-const MAX_HINTS: usize = 2;
 const MAX_HINT: usize = 100;
-/// A record that runs out within this time is replaced.
-const RENEW_BEFORE_SECONDS: u64 = 60 * 86_400;
 
 /// The profile's account, as stored. Debug shows no secret.
 pub(crate) struct Identity {
@@ -55,57 +53,6 @@ pub(crate) struct Identity {
     secrets: Secrets,
 }
 
-/// What the vault seals.
-struct Secrets {
-    seed: [u8; 32],
-    noise: NoiseSecret,
-    seal: SealSecret,
-    tokens: TokenSecret,
-}
-
-impl Secrets {
-    fn generate() -> Self {
-        Self {
-            seed: entropy::bytes(),
-            noise: NoiseSecret(entropy::bytes()),
-            seal: SealSecret(entropy::bytes()),
-            tokens: TokenSecret(entropy::bytes()),
-        }
-    }
-
-    /// The explicit pickle, for the vault alone: seed ‖ noise ‖ seal ‖ tokens, 32 bytes each.
-    fn pickle(&self) -> Zeroizing<[u8; 128]> {
-        let mut bytes = Zeroizing::new([0; 128]);
-        let parts = [&self.seed, &self.noise.0, &self.seal.0, &self.tokens.0];
-        for (slot, part) in bytes.chunks_exact_mut(32).zip(parts) {
-            slot.copy_from_slice(part);
-        }
-        bytes
-    }
-
-    fn from_pickle(bytes: &[u8]) -> Result<Self> {
-        let bytes: &[u8; 128] =
-            bytes.try_into().map_err(|_| StorageError::Value("the secrets have a wrong length"))?;
-        let part = |index: usize| {
-            let mut part = [0; 32];
-            part.copy_from_slice(&bytes[index * 32..][..32]);
-            part
-        };
-        Ok(Self {
-            seed: part(0),
-            noise: NoiseSecret(part(1)),
-            seal: SealSecret(part(2)),
-            tokens: TokenSecret(part(3)),
-        })
-    }
-}
-
-impl Drop for Secrets {
-    fn drop(&mut self) {
-        self.seed.zeroize();
-    }
-}
-
 impl fmt::Debug for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Identity({}/{})", self.account, self.device)
@@ -125,8 +72,8 @@ impl Identity {
         let own = OwnDevice::generate();
         let network = &link.node.network;
         let (record, devices) = first_records(&secrets, &own, &link.node, now)?;
-        let account = AccountId(SigningKey::from_bytes(&secrets.seed).verifying_key().to_bytes());
-        let sealed = vault.seal(secrets.pickle().as_slice())?;
+        let account = record.open(network)?.account;
+        let sealed = vault.seal(&secrets.pickle())?;
         tx.execute(
             "INSERT INTO identity (id, network, account, device, secrets, olm, home, record,
              devices, handle_wanted, join_code, max_deadline)
@@ -248,26 +195,6 @@ impl Identity {
         Self::load(tx, vault)
     }
 
-    /// Issues the next record when this one runs out soon. It is stored before the home gets it:
-    /// one number must never be signed twice.
-    pub(crate) fn renew(&self, tx: &Transaction<'_>, now: Millis) -> Result<()> {
-        let old = self.record.open(&self.network)?;
-        let seconds = now / 1000;
-        if old.expires > seconds + RENEW_BEFORE_SECONDS {
-            return Ok(());
-        }
-        let new = AccountRecord {
-            seq: old.seq + 1,
-            previous: Some(self.record.hash()),
-            ..account_record(self.account, &self.home, old.devices, seconds)
-        };
-        let new = AccountRecord { epoch: old.epoch, backups: old.backups, ..new };
-        let key = SigningKey::from_bytes(&self.secrets.seed);
-        let signed = Signed::new(&new, &key, &self.network)?;
-        tx.execute("UPDATE identity SET record = ?1, record_dirty = 1", [codec::encode(&signed)?])?;
-        Ok(())
-    }
-
     /// The record that says that the account has moved.
     #[cfg(test)]
     pub(crate) fn moved_to(
@@ -293,8 +220,22 @@ impl Identity {
 
     /// The account's own key.
     #[cfg(test)]
-    pub(crate) fn account_key(&self) -> SigningKey {
-        SigningKey::from_bytes(&self.secrets.seed)
+    pub(crate) fn account_key(&self) -> postroad_proto::SigningKey {
+        self.secrets.account_key().unwrap()
+    }
+
+    /// Newer records of this account, from another device or the home.
+    pub(crate) fn store_records(
+        &self,
+        tx: &Transaction<'_>,
+        record: &Signed<AccountRecord>,
+        devices: &Signed<DeviceList>,
+    ) -> Result<()> {
+        tx.execute(
+            "UPDATE identity SET record = ?1, devices = ?2, record_dirty = 0",
+            params![codec::encode(record)?, codec::encode(devices)?],
+        )?;
+        Ok(())
     }
 
     /// Addresses of the home as the node itself names them, before those of the link.
@@ -342,67 +283,11 @@ pub(crate) fn signed<T: Signable>(row: &Row<'_>, column: &str) -> Result<Option<
     Ok(bytes.map(|bytes| codec::decode(&bytes, T::LIMIT + 128)).transpose()?)
 }
 
-fn first_records(
-    secrets: &Secrets,
-    own: &OwnDevice,
-    home: &NodeLink,
-    now: Millis,
-) -> Result<(Signed<AccountRecord>, Signed<DeviceList>)> {
-    let key = SigningKey::from_bytes(&secrets.seed);
-    let account = AccountId(key.verifying_key().to_bytes());
-    let seconds = now / 1000;
-    let device = Device {
-        number: FIRST_DEVICE,
-        noise: noise::public_key(&secrets.noise),
-        seal: pair::seal_public(&secrets.seal)?,
-        olm_identity: own.identity(),
-        olm_signing: own.signing(),
-        olm_version: OLM_VERSION,
-        rights: 0,
-        added: seconds,
-    };
-    let list = DeviceList {
-        version: RECORD_VERSION,
-        flags: 0,
-        account,
-        epoch: 1,
-        seq: 1,
-        devices: vec![device],
-    };
-    let devices = Signed::new(&list, &key, &home.network)?;
-    let record = account_record(account, home, devices.hash(), seconds);
-    Ok((Signed::new(&record, &key, &home.network)?, devices))
-}
-
-fn account_record(
-    account: AccountId,
-    home: &NodeLink,
-    devices: Hash,
-    seconds: u64,
-) -> AccountRecord {
-    let hints = home.addresses.iter().filter(|address| address.len() <= MAX_HINT);
-    let record = AccountRecord {
-        version: RECORD_VERSION,
-        flags: 0,
-        account,
-        epoch: 1,
-        seq: 1,
-        previous: None,
-        home: home.node,
-        backups: Vec::new(),
-        hints: hints.take(MAX_HINTS).cloned().collect(),
-        devices,
-        lookup_key: None,
-        issued: seconds,
-        expires: seconds + ACCOUNT_RECORD_SECONDS,
-        steward: None,
-    };
-    debug_assert!(codec::encode(&record).is_ok_and(|bytes| bytes.len() <= MAX_ACCOUNT_RECORD));
-    record
-}
-
 #[cfg(test)]
 mod tests {
+    use postroad_proto::limits::ACCOUNT_RECORD_SECONDS;
+    use postroad_proto::noise;
+
     use super::*;
     use crate::testing;
 

@@ -96,11 +96,13 @@ mod clock;
 mod contacts;
 mod conversations;
 mod db;
+mod devices;
 mod entropy;
 mod ephemeral;
 mod error;
 mod events;
 mod identity;
+mod linking;
 mod mentions;
 mod messages;
 mod names;
@@ -124,14 +126,15 @@ mod waiting;
 
 pub use amend::{Quoted, Reaction};
 pub use client::{
-    Check, Client, ContactView, InviteView, LastContact, Problem, STEPS, Safety, Sent, Settings,
-    SettingsChange, Status, Verdict, WaitsFor, Whoami, Why,
+    Check, Client, ContactView, DeviceView, InviteView, LastContact, Problem, STEPS, Safety, Sent,
+    Settings, SettingsChange, Status, Verdict, WaitsFor, Whoami, Why,
 };
 pub use clock::now;
 pub use contacts::Phase;
 pub use ephemeral::Signs;
 pub use error::{ConnectionError, Error, Result, StorageError};
 pub use events::Event;
+pub use linking::{LinkEvent, LinkOffer};
 pub use messages::{Message, Query};
 pub use names::{NameError, Names, Resolver};
 pub use outbox::MAX_TEXT;

@@ -14,6 +14,8 @@ use crate::amend::{self, Quoted, Reaction, Target};
 use crate::contacts;
 use crate::conversations;
 use crate::db::{blob, bool_of, int, unsigned};
+use crate::devices::{copies, entries};
+use crate::e2e::DeviceAddress;
 use crate::error::{Error, Result, StorageError};
 use crate::events::{self, Event};
 use crate::identity;
@@ -243,7 +245,8 @@ impl Found {
             let people = [self.message.contact, identity::account(tx)?];
             self.message.mentions = mentions::valid(text, &self.message.mentions, people);
         }
-        if self.message.outgoing && outbox::is_here(tx, self.message.row)? {
+        let is_settled = matches!(self.message.state, State::Delivered | State::Read);
+        if self.message.outgoing && !is_settled && outbox::is_here(tx, self.message.row)? {
             self.message.reason = reason_here(tx, &self.message)?;
         }
         Ok(self.message)
@@ -316,6 +319,16 @@ pub(crate) fn parcel(tx: &Transaction<'_>, row: i64) -> Result<Option<ParcelId>>
     Ok(parcel.and_then(|bytes| ParcelId::from_slice(&bytes)))
 }
 
+/// All ids under which nodes know it or knew it: it may have been sealed more than once.
+pub(crate) fn parcels(tx: &Transaction<'_>, row: i64) -> Result<Vec<ParcelId>> {
+    let mut query = tx.prepare_cached(
+        "SELECT parcel FROM message WHERE row = ?1 AND parcel NOT NULL
+         UNION SELECT parcel FROM former_parcel WHERE message = ?1",
+    )?;
+    let rows = query.query_map([row], |row| Ok(ParcelId(blob(row, "parcel")?)))?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
 /// Whether a message of this sender is stored.
 pub(crate) fn exists(tx: &Transaction<'_>, sender: &AccountId, id: &MessageId) -> Result<bool> {
     let mut query = tx.prepare_cached("SELECT 1 FROM message WHERE account = ?1 AND id = ?2")?;
@@ -351,6 +364,7 @@ pub(crate) fn advance(
     tx.prepare_cached("UPDATE message SET state = ?2, reason = ?3 WHERE row = ?1")?
         .execute(params![row, step.state.number(), reason])?;
     waiting::forget(tx, row)?;
+    copies::note_progress(tx, row, (kind, step.state), now)?;
     if !is_hidden(kind) {
         events::record(tx, now, &Event::State { row, state: step.state })?;
     }
@@ -369,10 +383,47 @@ pub(crate) fn mark_shown(tx: &Transaction<'_>, rows: &[i64], now: Millis) -> Res
         "INSERT OR IGNORE INTO receipt_due (contact, device, how)
          SELECT account, device, 2 FROM message WHERE row = ?1",
     )?;
+    let mut from = tx.prepare_cached("SELECT account, device FROM message WHERE row = ?1")?;
     for row in rows {
         if update.execute(params![row, State::Read.number(), int(now)])? > 0 {
             owe.execute([row])?;
+            let from = from.query_row([row], |row| {
+                Ok((AccountId(blob(row, "account")?), row.get("device")?))
+            })?;
+            entries::note_seen(tx, from, now)?;
         }
     }
     Ok(())
+}
+
+/// The user has seen these of a device's messages elsewhere.
+pub(crate) fn mark_seen(
+    tx: &Transaction<'_>,
+    from: DeviceAddress,
+    ranges: &[(u64, u64)],
+    now: Millis,
+) -> Result<()> {
+    let mut query = tx.prepare_cached(
+        "SELECT row FROM message WHERE account = ?1 AND device = ?2 AND seq BETWEEN ?3 AND ?4
+         AND outgoing = 0 AND shown = 0",
+    )?;
+    for (first, last) in ranges {
+        let rows = query
+            .query_map(params![from.0.0, from.1, int(*first), int(*last)], |row| row.get(0))?
+            .collect::<rusqlite::Result<Vec<i64>>>()?;
+        rows.into_iter().try_for_each(|row| show(tx, row, now))?;
+    }
+    Ok(())
+}
+
+/// The user has seen a message elsewhere, and its sender is told from there.
+pub(crate) fn show(tx: &Transaction<'_>, row: i64, now: Millis) -> Result<()> {
+    let shown = tx
+        .prepare_cached(
+            "UPDATE message SET shown = 1, state = ?2,
+             vanish_at = CASE WHEN vanish > 0 THEN ?3 + vanish * 1000 END
+             WHERE row = ?1 AND outgoing = 0 AND shown = 0",
+        )?
+        .execute(params![row, State::Read.number(), int(now)])?;
+    if shown == 0 { Ok(()) } else { events::record(tx, now, &Event::Changed { row }) }
 }

@@ -1,6 +1,7 @@
 //! What is to reach somebody: stored first, sealed when keys are there, offered until it is settled.
 
 mod offer;
+pub(crate) mod reach;
 mod receipt;
 mod seal;
 mod settle;
@@ -13,12 +14,12 @@ pub(crate) use receipt::apply as apply_receipt;
 pub(crate) use seal::{request_limit, seal_waiting};
 pub(crate) use settle::{Refusal, cancel, expire, give_up, refuse, send_again, unanswered};
 
-use postroad_proto::content::kind;
 use postroad_proto::ids::{MessageId, Millis};
 use rusqlite::{Transaction, params};
 
 use crate::amend;
 use crate::contacts::{Contact, Phase};
+use crate::devices::copies;
 use crate::e2e::store;
 use crate::entropy;
 use crate::error::{Error, Result};
@@ -83,6 +84,7 @@ pub(crate) fn queue(
         _ => "",
     };
     messages::set_reason(tx, row, reason)?;
+    copies::note_copy(tx, row, kind, now)?;
     amend::arrived(tx, row, now)?;
     if !messages::is_hidden(kind) {
         // Whoever shows the conversation may be another process.
@@ -126,10 +128,4 @@ pub(crate) fn check_text(
 fn has_waiting(tx: &Transaction<'_>, contact: &Contact) -> Result<bool> {
     let mut query = tx.prepare_cached("SELECT EXISTS (SELECT 1 FROM outbox WHERE contact = ?1)")?;
     Ok(query.query_row([contact.account.0], |row| row.get(0))?)
-}
-
-/// Whether a message is kept until the recipient's receipt, or only until a node has it: nobody
-/// answers a receipt.
-fn is_receipted(number: u64) -> bool {
-    number != kind::RECEIPT
 }

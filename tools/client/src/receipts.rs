@@ -44,8 +44,8 @@ pub(crate) fn queue_due(
     now: Millis,
 ) -> Result<()> {
     if !settings::is_on(tx, settings::RECEIPTS)? {
-        tx.execute("DELETE FROM receipt_due", [])?;
-        return Ok(());
+        // Our own devices are told all the same: what they sent is kept until they are.
+        tx.execute("DELETE FROM receipt_due WHERE contact <> (SELECT account FROM identity)", [])?;
     }
     let mut query = tx.prepare_cached(
         "SELECT contact, device, max(how) AS how, min(how) AS least FROM receipt_due
@@ -58,7 +58,10 @@ pub(crate) fn queue_due(
         })?
         .collect::<rusqlite::Result<Vec<_>>>()?;
     for (to, most, least) in due {
-        let contact = contacts::get(tx, &to.0)?;
+        let Some(contact) = contacts::find(tx, &to.0)? else {
+            forget(tx, to)?;
+            continue;
+        };
         if contact.blocked {
             forget(tx, to)?;
         } else if contact.is_ready() {
@@ -104,7 +107,7 @@ fn queue_for(
 }
 
 /// What was received without what the user has not seen.
-fn read_ranges(
+pub(crate) fn read_ranges(
     tx: &Transaction<'_>,
     contact: &Contact,
     from: DeviceAddress,
@@ -148,8 +151,7 @@ pub(crate) fn apply(
     content: &ReceiptContent,
     (at, now): (Millis, Millis),
 ) -> Result<()> {
-    // Somebody else's request that we never answered cannot be receipted; nor other devices'.
-    if content.device != own.device || !(1..=2).contains(&content.how) {
+    if !(1..=2).contains(&content.how) {
         return Ok(());
     }
     // Who does not say what they have read is not told either. That it arrived is needed all the
@@ -160,12 +162,13 @@ pub(crate) fn apply(
         }
         _ => &[State::Delivered],
     };
+    // Of our other devices' messages as well, as far as this one has copies.
     let mut query = tx.prepare_cached(
         "SELECT row FROM message WHERE chat = ?1 AND device = ?2 AND seq BETWEEN ?3 AND ?4
          AND outgoing = 1 AND state < 6",
     )?;
     for (first, last) in &content.ranges {
-        let key = params![contact.chat.0, own.device, as_i64(*first), as_i64(*last)];
+        let key = params![contact.chat.0, content.device, as_i64(*first), as_i64(*last)];
         let rows =
             query.query_map(key, |row| row.get(0))?.collect::<rusqlite::Result<Vec<i64>>>()?;
         for row in rows {
@@ -173,10 +176,12 @@ pub(crate) fn apply(
                 let step = steps::end_to_end(*state, by, id, content, at)?;
                 messages::advance(tx, row, &step, "", now)?;
             }
-            outbox::give_up(tx, row)?;
         }
     }
-    Ok(())
+    if content.device != own.device {
+        return Ok(());
+    }
+    outbox::reach::confirm(tx, own, contact, by.1, &content.ranges)
 }
 
 fn as_i64(number: u64) -> i64 {

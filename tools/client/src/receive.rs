@@ -3,11 +3,11 @@
 //! open is noted and passed over.
 
 use postroad_proto::codec;
-use postroad_proto::content::{Message, ReceiptContent, kind};
+use postroad_proto::content::{self, Message, ReceiptContent, kind};
 use postroad_proto::envelope::Class;
 use postroad_proto::frame::{Push, settle};
-use postroad_proto::ids::{Hash, Millis};
-use postroad_proto::limits::{CLOCK_ALLOWANCE_SECONDS, MAX_BODY};
+use postroad_proto::ids::{AccountId, Hash, Millis};
+use postroad_proto::limits::{CLOCK_ALLOWANCE_SECONDS, MAX_BODY, MAX_FRAME};
 use postroad_proto::link::NodeLink;
 use postroad_proto::pair::HeaderContent;
 use rusqlite::{Transaction, params};
@@ -15,7 +15,8 @@ use rusqlite::{Transaction, params};
 use crate::amend;
 use crate::contacts::{self, Contact, NewContact, News, Phase, Verified, tokens};
 use crate::conversations::{self, Place};
-use crate::db::int;
+use crate::db::{blob, int, unsigned};
+use crate::devices::{self, entries};
 use crate::e2e::{self, DeviceAddress, Incoming, Introduced, OpenError, Opened, store};
 use crate::ephemeral;
 use crate::error::Result;
@@ -29,6 +30,9 @@ use crate::resend;
 use crate::state::State;
 use crate::vault::Vault;
 
+/// What is kept from unknown devices of one account, and for how long.
+const MAX_LATER: i64 = 256;
+const LATER: Millis = 7 * 86_400_000;
 /// Ids of what was received are kept this long after its deadline, seconds: P2.
 const REMEMBERED: u64 = 7 * 86_400;
 
@@ -69,8 +73,12 @@ pub(crate) fn push(
     let opened = match open(tx, vault, own, &incoming, &content, contact.as_ref(), now)? {
         Ok(opened) => opened,
         Err(error) => {
+            let sender = (content.sender, content.device);
             if error == OpenError::Session && contact.is_some() {
-                resend::note_broken(tx, (content.sender, content.device), now)?;
+                resend::note_broken(tx, sender, now)?;
+            }
+            if error == OpenError::UnknownDevice && hold(tx, sender, push, now)? {
+                return contacts::ask_records(tx, &sender.0);
             }
             return unopened(tx, now, &error.to_string());
         }
@@ -79,6 +87,53 @@ pub(crate) fn push(
         .execute(params![hash.0, int(until)])?;
     let mail = Mail { push, sender: (content.sender, content.device), opened: &opened, until };
     keep(tx, vault, own, &mail, contact, now)
+}
+
+/// Keeps what came from a device that is not known yet. False when too much is kept already.
+fn hold(tx: &Transaction<'_>, from: DeviceAddress, push: &Push, now: Millis) -> Result<bool> {
+    let held: i64 = tx
+        .prepare_cached("SELECT count(*) FROM later WHERE account = ?1")?
+        .query_row([from.0.0], |row| row.get(0))?;
+    if held >= MAX_LATER {
+        return Ok(false);
+    }
+    tx.prepare_cached("INSERT INTO later (account, device, push, at) VALUES (?1, ?2, ?3, ?4)")?
+        .execute(params![from.0.0, from.1, codec::encode(push)?, int(now)])?;
+    Ok(true)
+}
+
+/// Takes what was kept of devices that are known by now, and gives up on what nobody knows.
+pub(crate) fn retry_later(
+    tx: &Transaction<'_>,
+    vault: &Vault,
+    own: &Identity,
+    now: Millis,
+) -> Result<()> {
+    let mut query = tx.prepare_cached("SELECT id, account, device, at FROM later ORDER BY id")?;
+    let held = query
+        .query_map([], |row| {
+            let from = (AccountId(blob(row, "account")?), row.get("device")?);
+            Ok((row.get("id")?, from, unsigned(row, "at")?))
+        })?
+        .collect::<rusqlite::Result<Vec<(i64, DeviceAddress, Millis)>>>()?;
+    for (id, (account, device), at) in held {
+        let list =
+            contacts::find(tx, &account)?.map(|contact| contact.device_list()).transpose()?;
+        let is_known = list.flatten().is_some_and(|list| list.device(device).is_some());
+        if !is_known && now < at + LATER {
+            continue;
+        }
+        let taken: Vec<u8> = tx
+            .prepare_cached("DELETE FROM later WHERE id = ?1 RETURNING push")?
+            .query_row([id], |row| row.get(0))?;
+        if is_known {
+            let mail: Push = codec::decode(&taken, MAX_FRAME)?;
+            push(tx, vault, own, &mail, now)?;
+        } else {
+            unopened(tx, now, &OpenError::UnknownDevice.to_string())?;
+        }
+    }
+    Ok(())
 }
 
 /// A mailbox item that opened.
@@ -123,7 +178,7 @@ fn open(
     now: Millis,
 ) -> Result<Result<Opened, OpenError>> {
     let known = match contact {
-        Some(contact) => contact.device_list(&own.network)?,
+        Some(contact) => contact.device_list()?,
         None => None,
     };
     let sender = (header.sender, header.device);
@@ -168,6 +223,7 @@ fn keep(
     if new == 0 {
         return Ok(());
     }
+    note_list(tx, mail, &contact)?;
     take_place(tx, mail, &contact, now)?;
     resend::note_gap(tx, &contact, (mail.sender, message.seq), now)?;
     match message.kind {
@@ -179,8 +235,17 @@ fn keep(
             let times = (message.sent_at, now);
             receipts::apply(tx, own, &contact, mail.sender, message.id, &content, times)
         }
-        kind::RESEND => resend::answer(tx, vault, own, &contact, &message.content, now),
-        kind::ABSENT => resend::absent(tx, &contact, mail.sender, (&message.content, message.seq)),
+        kind::RESEND => {
+            let asked = (mail.sender.1, message.content.as_ref());
+            resend::answer(tx, vault, own, &contact, asked, now)
+        }
+        kind::ABSENT => {
+            let said = (message.content.as_ref(), message.seq);
+            resend::absent(tx, &contact, mail.sender, said, now)
+        }
+        kind::SYNC if contact.phase == Phase::Own => {
+            devices::told(tx, vault, own, &message.content, now)
+        }
         kind::EDIT | kind::DELETE | kind::REACTION => change(tx, mail, &contact, now),
         hidden if messages::is_hidden(hidden) => Ok(()),
         kind::TIMER => {
@@ -201,6 +266,15 @@ fn change(tx: &Transaction<'_>, mail: &Mail<'_>, contact: &Contact, now: Millis)
     match store(tx, mail, contact, now)? {
         Some(row) => amend::arrived(tx, row, now),
         None => Ok(()),
+    }
+}
+
+/// Whoever goes by another list of its own devices than we do has changed it, or is behind.
+fn note_list(tx: &Transaction<'_>, mail: &Mail<'_>, contact: &Contact) -> Result<()> {
+    let held = contact.devices.as_ref().map(|devices| content::shorten(&devices.hash()));
+    match held == Some(mail.opened.message.sender.devices) {
+        true => Ok(()),
+        false => contacts::ask_records(tx, &contact.account),
     }
 }
 
@@ -255,6 +329,9 @@ fn store(
             state: State::Delivered,
         },
     )?;
+    if entries::is_seen(tx, mail.sender, message.seq)? {
+        messages::show(tx, row, now)?;
+    }
     Ok(Some(row))
 }
 
@@ -267,6 +344,9 @@ fn acquaint(
     contact: Option<Contact>,
     now: Millis,
 ) -> Result<Option<Contact>> {
+    if let Some(contact) = contact.as_ref().filter(|contact| contact.phase == Phase::Own) {
+        return Ok(Some(contact.clone()));
+    }
     let is_request = mail.push.attributes.class == Class::Request.number();
     let contact = match (contact, &mail.opened.introduced) {
         (Some(contact), Some(card)) => {

@@ -10,9 +10,10 @@ use postroad_proto::ids::{AccountId, DeviceNumber, Millis};
 use postroad_proto::limits::MAX_BODY;
 use rusqlite::{OptionalExtension, Transaction, params};
 
-use crate::contacts::{self, Contact};
+use crate::contacts::{self, Contact, Phase};
 use crate::conversations;
 use crate::db::{blob, bool_of, int, unsigned};
+use crate::devices::{self, entries};
 use crate::e2e::{DeviceAddress, MAX_SEQ};
 use crate::error::Result;
 use crate::identity::Identity;
@@ -27,6 +28,8 @@ const LONGEST: Millis = 86_400_000;
 /// A new session is started with a device at most this often: headers that do not open can be made
 /// by whoever may write to us.
 const RENEWAL: Millis = 600_000;
+/// After so many questions to a device our own others are asked as well.
+const ASKED_IN_VAIN: u32 = 3;
 /// Ranges in one question, and numbers that one answer looks at.
 const MAX_RANGES: usize = 64;
 const MAX_ANSWERED: usize = 4096;
@@ -147,6 +150,9 @@ fn ask(tx: &Transaction<'_>, vault: &Vault, own: &Identity, due: &Due, now: Mill
     }
     let content = codec::encode(&Resend { device, ranges })?;
     outbox::queue(tx, vault, own, &contact, kind::RESEND, &content, now)?;
+    if due.tries + 1 == ASKED_IN_VAIN && contact.phase != Phase::Own {
+        devices::note(tx, devices::Due::Want, entries::device_key(due.device), now)?;
+    }
     let wait = PATIENCE.saturating_mul(2_u64.saturating_pow(due.tries + 1)).min(LONGEST);
     schedule(tx, due.device, due.tries + 1, now + wait)
 }
@@ -177,7 +183,7 @@ pub(crate) fn answer(
     vault: &Vault,
     own: &Identity,
     contact: &Contact,
-    content: &[u8],
+    (from, content): (DeviceNumber, &[u8]),
     now: Millis,
 ) -> Result<()> {
     let Ok(asked) = codec::decode::<Resend>(content, MAX_BODY) else { return Ok(()) };
@@ -194,7 +200,7 @@ pub(crate) fn answer(
         .take(MAX_ANSWERED);
     for seq in numbers {
         match kept(tx, own, contact, seq)? {
-            Kept::Waits(row) => outbox::send_again(tx, row, now)?,
+            Kept::Waits(row) => outbox::send_again(tx, row, from)?,
             Kept::Lost => add(&mut absent.lost, seq),
             Kept::Nothing => add(&mut absent.empty, seq),
         }
@@ -249,6 +255,7 @@ pub(crate) fn absent(
     contact: &Contact,
     sender: DeviceAddress,
     (content, seq): (&[u8], u64),
+    now: Millis,
 ) -> Result<()> {
     let Ok(absent) = codec::decode::<Absent>(content, MAX_BODY) else { return Ok(()) };
     let before = |ranges: &[(u64, u64)]| -> Vec<(u64, u64)> {
@@ -256,5 +263,11 @@ pub(crate) fn absent(
         ranges.map(|(first, last)| ((*first).max(1), (*last).min(seq - 1))).collect()
     };
     conversations::close(tx, &contact.chat, sender, &before(&absent.empty))?;
-    conversations::give_up(tx, &contact.chat, sender, &before(&absent.lost))
+    let lost = before(&absent.lost);
+    conversations::give_up(tx, &contact.chat, sender, &lost)?;
+    // Another device of ours may have it.
+    match lost.is_empty() || contact.phase == Phase::Own {
+        true => Ok(()),
+        false => devices::note(tx, devices::Due::Want, entries::device_key(sender), now),
+    }
 }

@@ -14,8 +14,12 @@ pub(crate) const TYPING: &str = "typing";
 pub(crate) const PRESENCE: &str = "presence";
 /// Until when the user counts as being there.
 pub(crate) const HERE: &str = "here";
+/// The switches that are the same on all devices.
+pub(crate) const SHARED: [&str; 4] = [RECEIPTS, LOOKUPS, TYPING, PRESENCE];
 /// Why there was no connection the last time.
 pub(crate) const OFFLINE: &str = "offline";
+/// The highest number that a device of the account ever had, as far as it is known.
+pub(crate) const LAST_DEVICE: &str = "last device";
 /// How often other processes asked the one that has the connection to come into step, and how many
 /// of these it has answered.
 pub(crate) const SYNC_ASKED: &str = "sync asked";

@@ -15,6 +15,7 @@ use crate::db::{blob, int, unsigned};
 use crate::e2e::{DeviceAddress, OwnDevice};
 use crate::error::{Result, StorageError};
 use crate::identity::Identity;
+use crate::messages;
 use crate::state::State;
 
 /// Bytes of evidence at most: a receipt with the deepest path.
@@ -98,6 +99,23 @@ pub(crate) fn queued(
     })
 }
 
+/// The evidence that the sending device had a message, as it is handed to other devices.
+pub(crate) fn queued_evidence(tx: &Transaction<'_>, row: i64) -> Result<Option<Vec<u8>>> {
+    let mut query =
+        tx.prepare_cached("SELECT evidence FROM step WHERE message = ?1 AND state = ?2")?;
+    let key = params![row, State::Queued.number()];
+    Ok(query.query_row(key, |row| row.get(0)).optional()?)
+}
+
+/// Another device of ours had the message, as its evidence says.
+pub(crate) fn queued_elsewhere(by: DeviceAddress, sent_at: Millis, evidence: &[u8]) -> Step {
+    let claim = codec::decode::<QueuedEvidence>(evidence, MAX_EVIDENCE);
+    let queued = claim.and_then(|claim| codec::decode::<Queued>(&claim.payload, MAX_EVIDENCE));
+    let at = queued.map_or(sent_at, |queued| queued.at);
+    let signer = Signer::Device(by.0, by.1);
+    Step { state: State::Queued, signer, at, evidence: evidence.to_vec() }
+}
+
 /// A node's receipt, which the caller has verified.
 pub(crate) fn custody(state: State, node: NodeId, at: Millis, receipt: &Receipt) -> Result<Step> {
     Ok(Step { state, signer: Signer::Node(node), at, evidence: codec::encode(receipt)? })
@@ -162,7 +180,8 @@ struct Subject<'a> {
     device: DeviceNumber,
     seq: Option<u64>,
     deadline: u64,
-    parcel: Option<ParcelId>,
+    /// As nodes know it or knew it.
+    parcels: Vec<ParcelId>,
 }
 
 /// All steps of a message, each checked again from its evidence.
@@ -173,15 +192,14 @@ pub(crate) fn check(
     contact: &AccountId,
 ) -> Result<Vec<CheckedStep>> {
     let found = tx
-        .prepare_cached("SELECT id, device, seq, deadline, parcel FROM message WHERE row = ?1")?
+        .prepare_cached("SELECT id, device, seq, deadline FROM message WHERE row = ?1")?
         .query_row([row], |row| {
             let seq: Option<i64> = row.get("seq")?;
-            let parcel: Option<Vec<u8>> = row.get("parcel")?;
             let id = MessageId(blob(row, "id")?);
-            Ok((id, row.get("device")?, seq, unsigned(row, "deadline")?, parcel))
+            Ok((id, row.get("device")?, seq, unsigned(row, "deadline")?))
         })
         .optional()?;
-    let Some((id, device, seq, deadline, parcel)) = found else { return Ok(Vec::new()) };
+    let Some((id, device, seq, deadline)) = found else { return Ok(Vec::new()) };
     let subject = Subject {
         own,
         contact: contacts::get(tx, contact)?,
@@ -189,7 +207,7 @@ pub(crate) fn check(
         device,
         seq: seq.map(i64::unsigned_abs),
         deadline,
-        parcel: parcel.and_then(|bytes| ParcelId::from_slice(&bytes)),
+        parcels: messages::parcels(tx, row)?,
     };
     let steps = of(tx, row)?.into_iter();
     let checked = steps.map(|step| {
@@ -259,14 +277,14 @@ fn holds(subject: &Subject<'_>, step: &Step) -> Option<bool> {
                 _ => kind == ReceiptKind::Expired,
             };
             let same = root.node == node && root.at == step.at;
-            Some(fits && same && Some(receipt.item.parcel) == subject.parcel)
+            Some(fits && same && subject.parcels.contains(&receipt.item.parcel))
         }
         (State::Delivered | State::Read, Signer::Device(account, device)) => {
             let evidence: ReceiptEvidence = codec::decode(&step.evidence, MAX_EVIDENCE).ok()?;
             let wanted = if step.state == State::Read { receipt::READ } else { receipt::DELIVERED };
             let seq = subject.seq?;
             let named = evidence.content.ranges.iter().any(|(a, b)| (*a..=*b).contains(&seq));
-            let list = subject.contact.device_list(&own.network).ok()??;
+            let list = subject.contact.device_list().ok()??;
             let theirs = account == subject.contact.account && list.device(device).is_some();
             let ours = evidence.content.device == subject.device;
             Some(theirs && ours && named && evidence.content.how >= wanted)

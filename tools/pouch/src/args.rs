@@ -2,6 +2,7 @@
 
 mod agent;
 mod changes;
+mod devices;
 mod people;
 
 use std::path::PathBuf;
@@ -12,6 +13,7 @@ use postroad_cli::{CompletionsArgs, GlobalArgs, ManArgs, Program, parse_duration
 
 pub(crate) use agent::{Agent, AgentArgs};
 pub(crate) use changes::{Delete, Edit, Forward, React, Timer, TimerArgs};
+pub(crate) use devices::{Device, DeviceJoin};
 pub(crate) use people::{Contact, Request, Requests};
 
 /// The Postroad messenger.
@@ -67,6 +69,9 @@ pub(crate) enum Command {
     /// Add, list, invite, rename, block and unblock contacts
     #[command(subcommand)]
     Contact(Contact),
+    /// Link, list and revoke this account's devices
+    #[command(subcommand)]
+    Device(Device),
     /// List, accept, ignore and block people who ask to write to you
     Requests(Requests),
     /// Send a text

@@ -18,6 +18,7 @@ pub(crate) fn explain(error: Error) -> CliError {
         ),
         Error::NotFound { what, .. } => {
             let hint = match *what {
+                "device" => "pouch device ls lists the account's devices",
                 "message" => "pouch --json read CHAT and pouch -o wide read CHAT show ids",
                 "request of" => "pouch requests lists who asks",
                 "invite of that" => "pouch contact invites lists your links",
@@ -55,6 +56,26 @@ pub(crate) fn explain(error: Error) -> CliError {
         Error::WrongNetwork { .. } => {
             CliError::failed("wrong_network", message, "use a profile of that network")
         }
+        Error::NotRoot => CliError::new(
+            Exit::Denied,
+            "no_account_key",
+            message,
+            "do it on the device on which the account was made",
+        ),
+        Error::TooManyDevices => {
+            CliError::failed("too_many_devices", message, "pouch device ls; pouch device revoke N")
+        }
+        Error::LinkOver => {
+            CliError::failed("link_over", message, "pouch device link on the other device, again")
+        }
+        Error::LinkRefused(_) => {
+            CliError::new(Exit::Denied, "link_refused", message, "pouch device link --anew there")
+        }
+        Error::LinkUnfinished => CliError::failed(
+            "link_unfinished",
+            message,
+            "the same pouch device join LINK goes on; on the other device pouch device link",
+        ),
         Error::NoAccount => CliError::new(
             Exit::Denied,
             "no_account",

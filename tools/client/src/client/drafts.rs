@@ -4,6 +4,8 @@ use postroad_proto::ids::AccountId;
 use rusqlite::{Transaction, params};
 
 use super::Client;
+use crate::clock;
+use crate::devices::entries;
 use crate::error::Result;
 
 /// Before the account in the name of a setting.
@@ -32,11 +34,14 @@ impl Client {
     /// # Errors
     /// [`crate::Error::Storage`].
     pub fn set_draft(&mut self, account: &AccountId, text: &str) -> Result<()> {
-        self.db.write(|tx| set(tx, account, text))
+        self.db.write(|tx| {
+            set_draft(tx, account, text)?;
+            entries::set(tx, entries::DRAFT, account, text.as_bytes(), clock::now())
+        })
     }
 }
 
-fn set(tx: &Transaction<'_>, account: &AccountId, text: &str) -> Result<()> {
+pub(crate) fn set_draft(tx: &Transaction<'_>, account: &AccountId, text: &str) -> Result<()> {
     let key = format!("{PREFIX}{account}");
     if text.is_empty() {
         tx.execute("DELETE FROM setting WHERE key = ?1", [key])?;

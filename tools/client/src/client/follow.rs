@@ -6,6 +6,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::Client;
 use crate::amend;
+use crate::devices;
 use crate::error::{ConnectionError, Error, Result};
 use crate::events::{self, Event};
 use crate::outbox;
@@ -169,7 +170,11 @@ impl Client {
         let now = crate::clock::now();
         self.db.read(|tx| {
             let asks = resend::next_at(tx)?.is_some_and(|at| at <= now);
-            if asks || outbox::is_due(tx, now)? || amend::is_due(tx, now)? {
+            if asks
+                || outbox::is_due(tx, now)?
+                || amend::is_due(tx, now)?
+                || devices::is_due(tx, now)?
+            {
                 return Ok(true);
             }
             Ok(tx.query_row(

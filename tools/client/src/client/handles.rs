@@ -9,6 +9,7 @@ use super::people::insert;
 use super::{Client, ContactView};
 use crate::clock;
 use crate::contacts::{self, Phase, Verified};
+use crate::devices::{self, Due};
 use crate::error::{Error, Result};
 use crate::identity::Identity;
 use crate::names::{self, Resolver};
@@ -60,7 +61,7 @@ impl Client {
                 None => insert(tx, &own, account, name, Phase::Stranger, &home, &full, now)?,
             };
             if let Some(name) = name {
-                contacts::rename(tx, &account, name)?;
+                contacts::rename(tx, &account, name, now)?;
             }
             let handle = records.handle.as_ref();
             let verified =
@@ -68,6 +69,7 @@ impl Client {
             contacts::store_records(tx, &own, &contact, &verified, now)?;
             contacts::prove_handle(tx, &account, &full)?;
             contacts::forget_failure(tx, &account)?;
+            devices::note(tx, Due::Person, account.0, now)?;
             if contact.phase == Phase::Stranger {
                 let list = records.devices.open(&own.network)?;
                 keep_prekeys(tx, &own.network, &account, &list, &records.fallback, now)?;

@@ -161,6 +161,7 @@ pub(crate) fn waiting(
     let is_here = message.state == State::Queued || outbox::is_here(tx, message.row)?;
     match message.state {
         State::AtNode if contact.blocked => Ok(None),
+        State::Delivered | State::Read => Ok(None),
         _ if is_here => Ok(Some(here(tx, &contact, message, since, has_runner)?)),
         State::Accepted => Ok(Some(at_home(tx, own, message, since)?)),
         State::AtNode if contact.sends_receipts => {

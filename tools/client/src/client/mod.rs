@@ -1,6 +1,7 @@
 //! The client: a profile and, while there is one, its connection.
 
 mod compose;
+mod devices;
 mod doctor;
 mod drafts;
 mod follow;
@@ -20,13 +21,16 @@ use postroad_proto::token::InviteCode;
 use rusqlite::{OptionalExtension, Transaction, params};
 
 pub use compose::Sent;
+pub use devices::DeviceView;
 pub use doctor::{Check, STEPS, Verdict};
+pub(crate) use drafts::set_draft;
 pub use invites::InviteView;
 #[cfg(test)]
 pub(crate) use mail::waiting as waits_for;
 pub use mail::{WaitsFor, Why};
 pub use people::ContactView;
 pub use safety::Safety;
+pub(crate) use status::switch;
 pub use status::{LastContact, Problem, Settings, SettingsChange, Status};
 
 use crate::clock;
@@ -217,7 +221,8 @@ fn standing_invite(tx: &Transaction<'_>, now: u64) -> Result<InviteCode> {
     }
 }
 
-fn held_invite(tx: &Transaction<'_>) -> Result<Option<InviteCode>> {
+/// The code of the account's own link.
+pub(crate) fn held_invite(tx: &Transaction<'_>) -> Result<Option<InviteCode>> {
     let held: Option<[u8; 16]> = tx
         .query_row(
             "SELECT code FROM invite WHERE uses = 0 AND expires = 0 AND revoked = 0
@@ -227,6 +232,16 @@ fn held_invite(tx: &Transaction<'_>) -> Result<Option<InviteCode>> {
         )
         .optional()?;
     Ok(held.map(InviteCode))
+}
+
+/// Another device of the account has this code in the account's own link.
+pub(crate) fn keep_invite(tx: &Transaction<'_>, code: [u8; 16], now: u64) -> Result<()> {
+    tx.execute(
+        "INSERT OR IGNORE INTO invite (code, uses, expires, created_at, registered)
+         VALUES (?1, 0, 0, ?2, 1)",
+        params![code, int(now)],
+    )?;
+    Ok(())
 }
 
 /// Makes an invite; the home learns of it with the next sync.

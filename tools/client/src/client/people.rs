@@ -8,6 +8,7 @@ use rusqlite::{Transaction, params};
 use super::Client;
 use crate::clock;
 use crate::contacts::{self, Contact, NewContact, Phase};
+use crate::devices::{self, Due, entries};
 use crate::entropy;
 use crate::error::{Error, Result};
 use crate::identity::Identity;
@@ -146,9 +147,10 @@ impl Client {
                 )?,
             };
             if let Some(name) = name {
-                contacts::rename(tx, &contact.account, name)?;
+                contacts::rename(tx, &contact.account, name, now)?;
             }
             refresh(tx, vault, &own, &contact, link, now)?;
+            devices::note(tx, Due::Person, link.account.0, now)?;
             Ok(contacts::get(tx, &link.account)?.into())
         })
     }
@@ -188,7 +190,7 @@ impl Client {
     /// [`Error::NotFound`], [`Error::NameTaken`], [`Error::BadName`].
     pub fn rename(&mut self, contact: &str, name: &str) -> Result<ContactView> {
         self.with_contact(contact, |tx, _, _, contact| {
-            contacts::rename(tx, &contact.account, name)?;
+            contacts::rename(tx, &contact.account, name, clock::now())?;
             Ok(contacts::get(tx, &contact.account)?.into())
         })
     }
@@ -200,7 +202,9 @@ impl Client {
     /// [`Error::NotFound`].
     pub fn unblock(&mut self, contact: &str) -> Result<ContactView> {
         self.with_contact(contact, |tx, vault, own, contact| {
-            requests::unblock(tx, vault, own, &contact, clock::now())?;
+            let now = clock::now();
+            entries::set(tx, entries::BLOCKED, &contact.account, entries::flag(false), now)?;
+            requests::unblock(tx, vault, own, &contact, now)?;
             Ok(contacts::get(tx, &contact.account)?.into())
         })
     }
@@ -212,7 +216,9 @@ impl Client {
     /// [`Error::NotFound`].
     pub fn block(&mut self, contact: &str) -> Result<ContactView> {
         self.with_contact(contact, |tx, vault, own, contact| {
-            requests::block(tx, vault, own, &contact, clock::now())?;
+            let now = clock::now();
+            entries::set(tx, entries::BLOCKED, &contact.account, entries::flag(true), now)?;
+            requests::block(tx, vault, own, &contact, now)?;
             Ok(contacts::get(tx, &contact.account)?.into())
         })
     }
@@ -224,6 +230,7 @@ impl Client {
     pub fn accept(&mut self, contact: &str) -> Result<ContactView> {
         self.with_contact(contact, |tx, vault, own, contact| {
             requests::accept(tx, vault, own, &contact, clock::now())?;
+            devices::note(tx, Due::Person, contact.account.0, clock::now())?;
             Ok(contacts::get(tx, &contact.account)?.into())
         })
     }
@@ -235,6 +242,8 @@ impl Client {
     pub fn ignore(&mut self, contact: &str) -> Result<ContactView> {
         self.with_contact(contact, |tx, _, _, contact| {
             requests::ignore(tx, &contact)?;
+            let (who, now) = (&contact.account, clock::now());
+            entries::set(tx, entries::IGNORED, who, entries::flag(true), now)?;
             Ok(contact.into())
         })
     }
@@ -260,7 +269,9 @@ pub(super) fn insert(
     };
     let verified = phase == Phase::Linked;
     let new = NewContact { account, name: &name, phase, verified, home, handle };
-    contacts::insert(tx, own, &new, now)
+    let contact = contacts::insert(tx, own, &new, now)?;
+    entries::set(tx, entries::NAME, &account, name.as_bytes(), now)?;
+    Ok(contact)
 }
 
 /// What a link means for a contact that is there: it is verified, unblocked, and if we cannot write
@@ -274,6 +285,10 @@ fn refresh(
     now: Millis,
 ) -> Result<()> {
     tx.execute("UPDATE contact SET verified = 1 WHERE account = ?1", [contact.account.0])?;
+    entries::set(tx, entries::VERIFIED, &contact.account, entries::flag(true), now)?;
+    if contact.blocked {
+        entries::set(tx, entries::BLOCKED, &contact.account, entries::flag(false), now)?;
+    }
     contacts::forget_failure(tx, &contact.account)?;
     contacts::settle_dispute(tx, &contact.account)?;
     requests::unblock(tx, vault, own, contact, now)?;

@@ -4,7 +4,9 @@ use postroad_proto::link::VerifyLink;
 use postroad_proto::safety;
 
 use super::{Client, ContactView};
+use crate::clock;
 use crate::contacts;
+use crate::devices::entries;
 use crate::error::Result;
 use crate::events::{self, Event};
 
@@ -48,8 +50,9 @@ impl Client {
                 "UPDATE contact SET verified = ?2 WHERE account = ?1 AND verified <> ?2",
             )?;
             if update.execute(rusqlite::params![contact.account.0, verified])? > 0 {
-                let changed = Event::Contact { account: contact.account };
-                events::record(tx, crate::clock::now(), &changed)?;
+                let (account, now) = (contact.account, clock::now());
+                entries::set(tx, entries::VERIFIED, &account, entries::flag(verified), now)?;
+                events::record(tx, now, &Event::Contact { account })?;
             }
             Ok(contacts::get(tx, &contact.account)?.into())
         })

@@ -8,6 +8,7 @@ use super::Client;
 use crate::clock;
 use crate::contacts::tokens;
 use crate::db::unsigned;
+use crate::devices::entries;
 use crate::ephemeral;
 use crate::error::Result;
 use crate::messages;
@@ -86,7 +87,8 @@ impl Client {
             };
             let visible = format!("kind NOT IN {}", messages::HIDDEN);
             let own = format!(
-                "SELECT count(*) FROM outbox JOIN message ON row = message WHERE {visible}"
+                "SELECT count(*) FROM outbox JOIN message ON row = message
+                 WHERE state < 5 AND {visible}"
             );
             let unread = format!(
                 "SELECT count(*) FROM message JOIN contact USING (chat) WHERE outgoing = 0
@@ -129,24 +131,31 @@ impl Client {
                 (settings::TYPING, change.typing),
                 (settings::PRESENCE, change.presence),
             ];
-            if change.presence == Some(false) {
-                ephemeral::note_gone(tx, clock::now())?;
-                ephemeral::forget(tx, kind::PRESENCE)?;
-            }
-            if change.typing == Some(false) {
-                ephemeral::forget(tx, kind::TYPING)?;
-            }
+            let now = clock::now();
             for (key, on) in switches {
                 if let Some(on) = on {
-                    settings::turn(tx, key, on)?;
+                    switch(tx, key, on, now)?;
+                    entries::set(tx, entries::SETTING, &key, entries::flag(on), now)?;
                 }
             }
             if on_card(tx)? != before {
-                tokens::renew_all(tx, clock::now())?;
+                tokens::renew_all(tx, now)?;
             }
             current(tx)
         })
     }
+}
+
+/// Turns one of the switches.
+pub(crate) fn switch(tx: &Transaction<'_>, key: &str, on: bool, now: Millis) -> Result<()> {
+    if key == settings::PRESENCE && !on {
+        ephemeral::note_gone(tx, now)?;
+        ephemeral::forget(tx, kind::PRESENCE)?;
+    }
+    if key == settings::TYPING && !on {
+        ephemeral::forget(tx, kind::TYPING)?;
+    }
+    settings::turn(tx, key, on).map(drop)
 }
 
 fn current(tx: &Transaction<'_>) -> Result<Settings> {

@@ -1,10 +1,12 @@
 //! What contacts are called here, and whom a name stands for.
 
-use postroad_proto::ids::{AccountId, NodeId};
+use postroad_proto::ids::{AccountId, Millis, NodeId};
 use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::handles::record_of;
 use super::{Contact, all, find};
+use crate::db::blob;
+use crate::devices::entries;
 use crate::error::{Error, Result};
 use crate::identity::Identity;
 
@@ -12,7 +14,7 @@ use crate::identity::Identity;
 const MAX_NAME: usize = 64;
 
 /// How our own messages are signed: nobody else may be called that.
-const RESERVED: &str = "me";
+pub(crate) const RESERVED_NAME: &str = "me";
 
 /// Whether a character does not show, or changes how its neighbours do: two names with and without
 /// it would look the same.
@@ -41,7 +43,8 @@ fn is_unseen(c: char) -> bool {
 /// anybody can call their node `road.example`, and would get what is meant for somebody else.
 pub(crate) fn resolve(tx: &Transaction<'_>, own: &Identity, text: &str) -> Result<Contact> {
     let mut query = tx.prepare_cached(
-        "SELECT * FROM contact WHERE name = ?1 OR handle = ?1 AND handle_proven = 1
+        "SELECT * FROM contact
+         WHERE (name = ?1 OR handle = ?1 AND handle_proven = 1) AND phase <> 5
          ORDER BY name = ?1 DESC",
     )?;
     let named = query.query_row([text], |row| Ok(Contact::from_row(row))).optional()?;
@@ -72,6 +75,29 @@ fn by_node_id(tx: &Transaction<'_>, own: &Identity, text: &str) -> Result<Option
 
 /// Whether `name` may be used, and for nobody but `account`.
 pub(crate) fn check_name(tx: &Transaction<'_>, name: &str, account: &AccountId) -> Result<()> {
+    check_form(name)?;
+    match holder_of_name(tx, name)? {
+        Some(holder) if holder != *account => Err(Error::NameTaken(name.to_owned())),
+        _ => Ok(()),
+    }
+}
+
+/// Who has a name.
+pub(crate) fn holder_of_name(tx: &Transaction<'_>, name: &str) -> Result<Option<AccountId>> {
+    let holder = tx
+        .prepare_cached("SELECT account FROM contact WHERE name = ?1")?
+        .query_row([name], |row| blob(row, "account"))
+        .optional()?;
+    Ok(holder.map(AccountId))
+}
+
+/// Whether a text may be somebody's name.
+pub(crate) fn is_name(name: &str) -> bool {
+    check_form(name).is_ok()
+}
+
+/// Whether a text may be a name at all.
+pub(crate) fn check_form(name: &str) -> Result<()> {
     let bad = |why| Err(Error::BadName(name.chars().take(MAX_NAME).collect(), why));
     if name.trim().is_empty() || name.trim() != name {
         return bad("it is empty or begins or ends with a space");
@@ -82,19 +108,13 @@ pub(crate) fn check_name(tx: &Transaction<'_>, name: &str, account: &AccountId) 
     if name.chars().any(is_unseen) {
         return bad("it contains characters that cannot be seen or that reorder text");
     }
-    if name.to_lowercase() == RESERVED {
+    if name.to_lowercase() == RESERVED_NAME {
         return bad("it stands for yourself");
     }
     if name.parse::<AccountId>().is_ok() || name.starts_with("postroad:") {
         return bad("it looks like an id or a link");
     }
-    let holder: Option<Vec<u8>> = tx
-        .query_row("SELECT account FROM contact WHERE name = ?1", [name], |row| row.get(0))
-        .optional()?;
-    match holder {
-        Some(holder) if holder != account.0 => Err(Error::NameTaken(name.to_owned())),
-        _ => Ok(()),
-    }
+    Ok(())
 }
 
 /// A free name for a contact who was given none: what the handle proposes, or the id's beginning.
@@ -104,18 +124,42 @@ pub(crate) fn free_name(tx: &Transaction<'_>, handle: &str, account: &AccountId)
         Err(Error::BadName(..)) => account.to_string().chars().take(8).collect(),
         _ => proposed.to_owned(),
     };
-    let mut name = base.clone();
-    let mut number = 2;
-    while check_name(tx, &name, account).is_err() {
-        name = format!("{base}-{number}");
-        number += 1;
+    match holder_of_name(tx, &base)?.filter(|holder| holder != account) {
+        Some(_) => numbered_name(tx, &base, account),
+        None => Ok(base),
     }
-    Ok(name)
 }
 
-/// Renames.
-pub(crate) fn rename(tx: &Transaction<'_>, account: &AccountId, name: &str) -> Result<()> {
+/// `base` with the first number behind it that nobody else has.
+pub(crate) fn numbered_name(
+    tx: &Transaction<'_>,
+    base: &str,
+    account: &AccountId,
+) -> Result<String> {
+    let mut number = 2;
+    loop {
+        let name = format!("{base}-{number}");
+        if holder_of_name(tx, &name)?.is_none_or(|holder| holder == *account) {
+            return Ok(name);
+        }
+        number += 1;
+    }
+}
+
+/// The user gives a contact another name.
+pub(crate) fn rename(
+    tx: &Transaction<'_>,
+    account: &AccountId,
+    name: &str,
+    now: Millis,
+) -> Result<()> {
     check_name(tx, name, account)?;
+    set_name(tx, account, name)?;
+    entries::set(tx, entries::NAME, account, name.as_bytes(), now)
+}
+
+/// Gives a contact a name that is free.
+pub(crate) fn set_name(tx: &Transaction<'_>, account: &AccountId, name: &str) -> Result<()> {
     tx.execute("UPDATE contact SET name = ?2 WHERE account = ?1", params![account.0, name])?;
     Ok(())
 }

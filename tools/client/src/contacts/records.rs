@@ -88,6 +88,9 @@ pub(crate) fn store_records(
         "UPDATE contact SET devices = ?2, stale = iif(stale = ?3, stale, 0) WHERE account = ?1",
         params![contact.account.0, codec::encode(new.devices)?, int(DISPUTED)],
     )?;
+    if contact.devices.as_ref() != Some(new.devices) {
+        outbox::reach::devices_changed(tx, own, &contact.account)?;
+    }
     if let Some((signed, handle)) = &new.handle {
         store_handle(tx, own, contact, signed, handle, now)?;
     }
@@ -120,6 +123,22 @@ pub(crate) fn mark_stale(tx: &Transaction<'_>, account: &AccountId) -> Result<()
         "UPDATE contact SET stale = max(stale, 1), next_try = 0 WHERE account = ?1",
         [account.0],
     )?;
+    Ok(())
+}
+
+/// There may be a newer device list: it is asked for, and what is sealed goes by this one meanwhile.
+pub(crate) fn ask_records(tx: &Transaction<'_>, account: &AccountId) -> Result<()> {
+    let sql = "UPDATE contact SET ask_records = 1 WHERE account = ?1 AND ask_records = 0";
+    tx.prepare_cached(sql)?.execute([account.0])?;
+    Ok(())
+}
+
+/// They were asked for.
+pub(crate) fn asked_records(tx: &Transaction<'_>, account: &AccountId) -> Result<()> {
+    tx.prepare_cached(
+        "UPDATE contact SET ask_records = 0, stale = iif(stale = 1, 0, stale) WHERE account = ?1",
+    )?
+    .execute([account.0])?;
     Ok(())
 }
 

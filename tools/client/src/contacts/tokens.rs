@@ -9,6 +9,7 @@ use rusqlite::{Transaction, params};
 
 use super::{Contact, Phase, all, get};
 use crate::db::{blob, int, unsigned};
+use crate::devices::{self, Due};
 use crate::error::Result;
 use crate::identity::Identity;
 
@@ -18,6 +19,9 @@ const AGE: Millis = 90 * 86_400_000;
 /// Tokens that a contact may be using at most: who does not write for long still has one of them, and
 /// the home need not keep any number.
 const MOST_LIVE: u32 = 8;
+
+/// How far another device of ours may be ahead in numbers of which this one was not told yet.
+const AHEAD: u32 = 8;
 
 impl Contact {
     fn token_of(&self, own: &Identity, number: u32) -> DeliveryToken {
@@ -41,7 +45,7 @@ impl Contact {
     /// Which of the tokens that our cards gave them has this label.
     pub(crate) fn number_of(&self, own: &Identity, label: &Label) -> Option<u32> {
         let is_its = |number: &u32| label_of(&self.token_of(own, *number)) == *label;
-        (0..=self.token_number).rev().find(is_its)
+        (0..=self.token_number + AHEAD).rev().find(is_its)
     }
 
     /// Hashes of the tokens that they may be using: since the last that they did use.
@@ -57,22 +61,33 @@ fn label_of(token: &DeliveryToken) -> Label {
 /// Everybody gets a new card, with a token by whose use they show that they have it.
 pub(crate) fn renew_all(tx: &Transaction<'_>, now: Millis) -> Result<()> {
     tx.execute(&renewal("1"), [int(now)])?;
-    Ok(())
+    tell_renewed(tx, now)
+}
+
+/// The account's other devices are to give out the same.
+fn tell_renewed(tx: &Transaction<'_>, now: Millis) -> Result<()> {
+    let mut query = tx.prepare_cached("SELECT account FROM contact WHERE token_at = ?1")?;
+    let renewed = query
+        .query_map([int(now)], |row| blob(row, "account"))?
+        .collect::<rusqlite::Result<Vec<[u8; 32]>>>()?;
+    renewed.iter().try_for_each(|account| devices::note(tx, Due::Person, account, now))
 }
 
 /// So do those whose token has been in use for long.
 pub(crate) fn renew_old(tx: &Transaction<'_>, now: Millis) -> Result<()> {
     let before = now.saturating_sub(AGE);
     let old = renewal("card_known = 1 AND max(token_at, created_at) < ?2");
-    tx.execute(&old, params![int(now), int(before)])?;
-    Ok(())
+    match tx.execute(&old, params![int(now), int(before)])? {
+        0 => Ok(()),
+        _ => tell_renewed(tx, now),
+    }
 }
 
 fn renewal(which: &str) -> String {
     format!(
         "UPDATE contact SET card_known = 0, token_registered = 0, token_at = ?1,
          token_number = token_number + (token_number - token_floor < {MOST_LIVE} - 1)
-         WHERE {which}"
+         WHERE ({which}) AND phase <> 5"
     )
 }
 
@@ -83,7 +98,7 @@ pub(crate) fn renew_dropped(tx: &Transaction<'_>, account: &AccountId, now: Mill
          token_floor = token_number + 1, token_at = ?2 WHERE account = ?1",
         params![account.0, int(now)],
     )?;
-    Ok(())
+    devices::note(tx, Due::Person, account.0, now)
 }
 
 /// They have written under the token with this label. It shows which of our cards they have; what
@@ -105,11 +120,11 @@ pub(crate) fn used(
     // Whoever comes back to an older one has lost our card, or got an old one again: it comes anew.
     tx.execute(
         "UPDATE contact SET token_label = ?2, card_known = ?3, token_floor = max(token_floor, ?4),
-         chosen_label = ?5 WHERE account = ?1",
+         token_number = max(token_number, ?4), chosen_label = ?5 WHERE account = ?1",
         params![
             contact.account.0,
             label,
-            number == Some(contact.token_number),
+            number.is_some_and(|number| number >= contact.token_number),
             number.unwrap_or(0),
             if is_chosen { Some(label) } else { chosen }
         ],
@@ -163,6 +178,7 @@ pub(crate) fn drop_all(
     let holder = used.map(|label| holder_of(tx, own, &label)).transpose()?.flatten();
     let Some((holder, _)) = holder.filter(|(holder, _)| !holder.blocked) else { return Ok(None) };
     tx.execute(&renewal("account = ?2"), params![int(now), holder.account.0])?;
+    tell_renewed(tx, now)?;
     Ok(Some(holder.account))
 }
 

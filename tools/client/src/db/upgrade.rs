@@ -5,11 +5,12 @@ use rusqlite::Transaction;
 use crate::error::StorageError;
 
 /// The version of `schema.sql`. Whoever changes that raises it, and adds a step to [`upgrade`].
-pub(super) const SCHEMA_VERSION: i64 = 4;
+pub(super) const SCHEMA_VERSION: i64 = 5;
 const SCHEMA: &str = include_str!("schema.sql");
 const FROM_1: &str = include_str!("from-1.sql");
 const FROM_2: &str = include_str!("from-2.sql");
 const FROM_3: &str = include_str!("from-3.sql");
+const FROM_4: &str = include_str!("from-4.sql");
 
 /// Brings the database to [`SCHEMA_VERSION`], in the caller's transaction. Whether it had to.
 pub(super) fn upgrade(tx: &Transaction<'_>) -> Result<bool, StorageError> {
@@ -17,10 +18,11 @@ pub(super) fn upgrade(tx: &Transaction<'_>) -> Result<bool, StorageError> {
         SCHEMA_VERSION => return Ok(false),
         0 => &[SCHEMA],
         // For some days the second schema went under the first one's number.
-        1 if has_table(tx, "waiting")? => &[FROM_2, FROM_3],
-        1 => &[FROM_1, FROM_2, FROM_3],
-        2 => &[FROM_2, FROM_3],
-        3 => &[FROM_3],
+        1 if has_table(tx, "waiting")? => &[FROM_2, FROM_3, FROM_4],
+        1 => &[FROM_1, FROM_2, FROM_3, FROM_4],
+        2 => &[FROM_2, FROM_3, FROM_4],
+        3 => &[FROM_3, FROM_4],
+        4 => &[FROM_4],
         got => return Err(StorageError::Newer { got, known: SCHEMA_VERSION }),
     };
     for step in steps {
@@ -47,6 +49,7 @@ mod tests {
     const OLD: &str = include_str!("schema-1.sql");
     const SECOND: &str = include_str!("schema-2.sql");
     const THIRD: &str = include_str!("schema-3.sql");
+    const FOURTH: &str = include_str!("schema-4.sql");
     const TEXT: &str = "
         INSERT INTO message (id, chat, outgoing, account, device, kind, content, text, sent_at,
             deadline, state) VALUES (x'01', x'0c', 1, x'0b', 1, 1, x'', 'written before', 1, 9, 2);";
@@ -58,6 +61,13 @@ mod tests {
         INSERT INTO outbox (message, contact, envelope, offer) VALUES (1, x'0a', x'05', 1);
         INSERT INTO step VALUES (1, 0, x'0b', 1, 1, x'02'), (1, 2, x'09', NULL, 2, x'03');
         INSERT INTO quote VALUES (x'09', 4, x'08', 7);";
+
+    const ROWS_OF_4: &str = "
+        INSERT INTO contact (account, chat, name, phase, home, created_at)
+            VALUES (x'0a', x'0c', 'bob', 3, 'postroad:node#x', 1);
+        INSERT INTO message (id, chat, outgoing, account, device, kind, content, sent_at, deadline,
+            state) VALUES (x'01', x'0c', 1, x'0b', 1, 1, x'', 1, 9, 2);
+        INSERT INTO outbox (message, contact, envelope, offer) VALUES (1, x'0a', x'05', 1);";
 
     fn made_from(path: &Path, schema: &str, number: i64) {
         let connection = Connection::open(path).unwrap();
@@ -129,6 +139,22 @@ mod tests {
             assert_eq!(count(&with("name = 'bob' AND token_floor = 2 AND token_number = 3"))?, 1);
             assert_eq!(count(&with("name = 'eve' AND token_floor = 0 AND token_number = 2"))?, 1);
             assert_eq!(count("SELECT count(*) FROM token_drop WHERE expires = 0")?, 1);
+            Ok(())
+        })
+        .unwrap();
+    }
+
+    #[test]
+    fn the_fourth_schema_becomes_the_fifth() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("db");
+        made_from(&path, FOURTH, 4);
+        Connection::open(&path).unwrap().execute_batch(ROWS_OF_4).unwrap();
+        let mut db = Db::open(&path).unwrap();
+        assert_eq!(shape(&mut db), shape(&mut Db::in_memory()));
+        db.read(|tx| {
+            let count = |sql: &str| tx.query_row(sql, [], |row| row.get::<_, i64>(0));
+            assert_eq!(count("SELECT count(*) FROM outbox WHERE offer = 1 AND missing = 0")?, 1);
             Ok(())
         })
         .unwrap();

@@ -73,8 +73,8 @@ pub enum OpenError {
     /// The header is not for this device, or damaged.
     #[error("the header does not open: {0}")]
     Header(pair::PairError),
-    /// It claims to come from ourselves.
-    #[error("it claims to come from this account")]
+    /// It claims to come from this device.
+    #[error("it claims to come from this device")]
     FromSelf,
     /// No session fits, or the prekey is used up.
     #[error("no session opens it")]
@@ -82,6 +82,9 @@ pub enum OpenError {
     /// The Olm keys are not those of the device that it claims to come from.
     #[error("it does not come from the device that it names")]
     Identity,
+    /// The sender's list, as far as it is known, has no such device.
+    #[error("it comes from a device of the sender's that is not known")]
+    UnknownDevice,
     /// The sender is unknown and sent no card.
     #[error("the sender is unknown and sent no card")]
     Unknown,
@@ -113,7 +116,7 @@ pub fn header(
     }
     let content = pair::open_header(secret, own, &incoming.body_hash, incoming.header)
         .map_err(OpenError::Header)?;
-    if content.sender == own.0 { Err(OpenError::FromSelf) } else { Ok(content) }
+    if (content.sender, content.device) == own { Err(OpenError::FromSelf) } else { Ok(content) }
 }
 
 /// Opens the message under a header. `known` is the sender's device list, if we hold one; this
@@ -245,5 +248,5 @@ fn sender_device(
         (None, Some(new)) => new,
         (None, None) => return Err(OpenError::Unknown),
     };
-    list.device(header.device).cloned().ok_or(OpenError::Identity)
+    list.device(header.device).cloned().ok_or(OpenError::UnknownDevice)
 }

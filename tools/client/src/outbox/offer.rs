@@ -6,14 +6,18 @@ use postroad_proto::ids::{AccountId, Millis, NodeId};
 use postroad_proto::limits::MAX_FRAME;
 use postroad_proto::token::DeliveryToken;
 use rusqlite::{OptionalExtension, Transaction, params};
+use serde_bytes::ByteArray;
 
-use crate::contacts;
+use crate::contacts::{self, Phase};
 use crate::db::{blob, int};
 use crate::error::Result;
 use crate::receipts;
 
 /// How far ahead a retry may be brought forward, milliseconds.
 const SOON: Millis = 60_000;
+
+/// What stands in place of a token on what goes to our own devices: `proto/spec/sync.md`.
+const OWN_LABEL: [u8; 8] = [0; 8];
 
 /// An envelope that the home is to be offered.
 #[derive(Debug)]
@@ -65,11 +69,12 @@ pub(crate) fn offers(
         }
         let mut envelope: Envelope = codec::decode(&bytes, MAX_FRAME)?;
         let is_request = envelope.class() == Some(Class::Request);
+        let label = (contact.phase == Phase::Own).then(|| ByteArray::new(OWN_LABEL));
         let token = contact.token.filter(|_| !is_request);
         for route in &mut envelope.routes {
             route.home = contact.home.node;
             for parcel in &mut route.parcels {
-                parcel.token = token.clone();
+                (parcel.token, parcel.label) = (token.clone(), label);
             }
         }
         let noted: Option<Vec<u8>> = row.get("token")?;
@@ -151,7 +156,29 @@ pub(crate) fn retry_soon(tx: &Transaction<'_>, now: Millis) -> Result<()> {
 /// The home was rolled back: what it took may be lost, so all that is not delivered is offered
 /// again. Repeats are known by their ids.
 pub(crate) fn reoffer_all(tx: &Transaction<'_>) -> Result<()> {
-    tx.execute("UPDATE outbox SET offer = 1, next_try = 0 WHERE envelope IS NOT NULL", [])?;
+    let mut query = tx.prepare("SELECT DISTINCT contact FROM outbox")?;
+    let accounts = query
+        .query_map([], |row| blob(row, "contact"))?
+        .collect::<rusqlite::Result<Vec<[u8; 32]>>>()?;
+    accounts.iter().try_for_each(|account| reoffer(tx, &AccountId(*account)))
+}
+
+fn reoffer(tx: &Transaction<'_>, account: &AccountId) -> Result<()> {
+    // What was sealed in several envelopes is of no use in the last of them alone.
+    tx.prepare_cached(
+        "DELETE FROM reached WHERE confirmed = 0 AND message IN
+         (SELECT message FROM outbox JOIN former_parcel USING (message) WHERE contact = ?1)",
+    )?
+    .execute([account.0])?;
+    tx.prepare_cached(
+        "UPDATE outbox SET envelope = NULL, offer = 0, next_try = 0 WHERE contact = ?1
+         AND plaintext NOT NULL AND message IN (SELECT message FROM former_parcel)",
+    )?
+    .execute([account.0])?;
+    tx.prepare_cached(
+        "UPDATE outbox SET offer = 1, next_try = 0 WHERE contact = ?1 AND envelope IS NOT NULL",
+    )?
+    .execute([account.0])?;
     Ok(())
 }
 
@@ -159,10 +186,7 @@ pub(crate) fn reoffer_all(tx: &Transaction<'_>) -> Result<()> {
 /// lost, so all of it that is not delivered is offered again. States stay what they are. Receipts are
 /// kept by nobody once a node has them, so they are made anew.
 pub(crate) fn reoffer_contact(tx: &Transaction<'_>, account: &AccountId) -> Result<()> {
-    tx.prepare_cached(
-        "UPDATE outbox SET offer = 1, next_try = 0 WHERE contact = ?1 AND envelope IS NOT NULL",
-    )?
-    .execute([account.0])?;
+    reoffer(tx, account)?;
     receipts::owe_again(tx, account)
 }
 

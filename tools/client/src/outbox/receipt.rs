@@ -3,10 +3,12 @@
 use postroad_proto::ids::{AccountId, Millis, ParcelId};
 use postroad_proto::limits::CLOCK_ALLOWANCE_SECONDS;
 use postroad_proto::receipt::{Receipt, ReceiptKind, ReceiptRoot, role};
+use postroad_proto::signed::Signed;
 use rusqlite::{OptionalExtension, Transaction};
 
-use super::settle::{forget_if_receipt, give_up};
-use super::{is_receipted, reoffer_node};
+use super::reach;
+use super::reoffer_node;
+use super::settle::{forget_if_spent, give_up};
 use crate::contacts::{self, Contact, Custodian};
 use crate::db::{blob, bool_of, unsigned};
 use crate::error::{Result, StorageError};
@@ -99,7 +101,8 @@ fn find(tx: &Transaction<'_>, parcel: &ParcelId) -> Result<Option<Sent>> {
             "SELECT row, kind, state, sent_at, deadline, contact.account AS contact,
              outbox.message NOT NULL AS is_kept
              FROM message JOIN contact USING (chat) LEFT JOIN outbox ON outbox.message = row
-             WHERE parcel = ?1 AND outgoing = 1",
+             WHERE outgoing = 1 AND (parcel = ?1 OR row IN
+                 (SELECT message FROM former_parcel WHERE parcel = ?1))",
         )?
         .query_row([parcel.0], |row| {
             let state: i64 = row.get("state")?;
@@ -173,9 +176,15 @@ fn settle(
     }
     tx.prepare_cached("UPDATE outbox SET offer = 0, tries = 0, next_try = 0 WHERE message = ?1")?
         .execute([row])?;
-    if word == Word::AtNode && (!is_receipted(sent.kind) || !contact.sends_receipts) {
+    let list = contact.devices.as_ref().map(Signed::hash);
+    let is_current = receipt.item.devices.is_none_or(|hash| Some(hash) == list);
+    if word == Word::AtNode && !is_current {
+        contacts::ask_records(tx, &contact.account)?;
+    }
+    let is_receipted = reach::is_receipted(sent.kind) && contact.sends_receipts;
+    if word == Word::AtNode && !is_receipted && reach::is_for_all(tx, row)? && is_current {
         give_up(tx, row)?;
-        forget_if_receipt(tx, row, sent.kind)?;
+        forget_if_spent(tx, row, sent.kind)?;
     }
     Ok(())
 }

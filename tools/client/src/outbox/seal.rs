@@ -10,10 +10,11 @@ use postroad_proto::pair::{BODY_OVERHEAD, MAX_PLAINTEXT};
 use postroad_proto::record::Device;
 use rusqlite::{OptionalExtension, Transaction, params};
 
-use super::{NO_KEYS, NOT_ACCEPTED};
+use super::{NO_KEYS, NOT_ACCEPTED, reach};
 use crate::contacts::{self, Contact, Phase};
 use crate::conversations;
 use crate::db::{blob, int, part, unsigned};
+use crate::devices::copies;
 use crate::e2e::{self, Letter, PeerSessions, store};
 use crate::ephemeral;
 use crate::error::{Error, Result, StorageError};
@@ -50,10 +51,11 @@ pub(crate) fn seal_waiting(
     own: &Identity,
     now: Millis,
 ) -> Result<usize> {
+    reach::unseal_missing(tx, vault, own)?;
     let mut query = tx.prepare_cached(
         "SELECT row, id, contact, kind, content, sent_at, deadline, plaintext
          FROM outbox JOIN message ON row = message
-         WHERE envelope IS NULL AND state < 3 ORDER BY row",
+         WHERE envelope IS NULL AND state NOT IN (3, 4) ORDER BY row",
     )?;
     let waiting = query
         .query_map([], |row| {
@@ -115,7 +117,7 @@ fn try_seal(
         return Ok(false);
     }
     let class = match contact.phase {
-        Phase::Ready => Class::Message,
+        Phase::Ready | Phase::Own => Class::Message,
         Phase::Stranger => Class::Request,
         Phase::Requested => return stay(tx, waiting, NOT_ACCEPTED),
         Phase::Linked | Phase::Asking => return stay(tx, waiting, NO_KEYS),
@@ -124,13 +126,11 @@ fn try_seal(
         return stay(tx, waiting, NO_KEYS);
     }
     // Our card must not name a token that the home does not know yet.
-    if !contact.token_registered {
+    if !contact.token_registered && contact.phase != Phase::Own {
         return stay(tx, waiting, NO_KEYS);
     }
-    let Some(list) = contact.device_list(&own.network)? else {
-        return stay(tx, waiting, NO_KEYS);
-    };
-    let mut devices = ready_sessions(tx, vault, &contact.account, list.devices, now)?;
+    let devices = reach::left(tx, waiting.row, reach::recipients(own, &contact)?)?;
+    let mut devices = ready_sessions(tx, vault, &contact.account, devices, now)?;
     if waiting.kind == kind::RESEND && awaits_session(tx, &contact.account, &devices)? {
         return stay(tx, waiting, NO_KEYS);
     }
@@ -240,10 +240,19 @@ fn seal_into_outbox(
         stamp: Blob::default(),
         routes: vec![Route { home: contact.home.node, backups: vec![], parcels: vec![parcel] }],
     };
-    let parcel_id = envelope.parcel_id(&envelope.routes[0].parcels[0], &own.network);
+    let parcel = &envelope.routes[0].parcels[0];
+    let parcel_id = envelope.parcel_id(parcel, &own.network);
     if waiting.plaintext.is_none() {
         conversations::sent(tx, &contact.chat, message.seq, &plaintext)?;
+        copies::note_copy(tx, waiting.row, waiting.kind, now)?;
     }
+    reach::sealed(tx, waiting.row, &parcel.headers, devices.len())?;
+    // Word of what was sealed before may come yet.
+    tx.prepare_cached(
+        "INSERT OR IGNORE INTO former_parcel
+         SELECT parcel, row FROM message WHERE row = ?1 AND parcel NOT NULL",
+    )?
+    .execute([waiting.row])?;
     tx.prepare_cached(
         "UPDATE outbox SET plaintext = ?2, envelope = ?3, token = ?4, offer = 1 WHERE message = ?1",
     )?
@@ -284,10 +293,15 @@ fn compose(
             device: own.device,
             devices: content::shorten(&own.devices.hash()),
         },
-        card: (!contact.card_known).then(|| card(tx, own, contact)).transpose()?,
+        card: needs_card(contact).then(|| card(tx, own, contact)).transpose()?,
         kind: waiting.kind,
         content: waiting.content.clone().into(),
     })
+}
+
+/// Whether they may not have our card yet. Our own devices have it all.
+fn needs_card(contact: &Contact) -> bool {
+    !contact.card_known && contact.phase != Phase::Own
 }
 
 /// What a contact needs to answer us.

@@ -5,15 +5,17 @@ use postroad_proto::content::kind;
 use postroad_proto::envelope::{Class, Envelope};
 use postroad_proto::error::ErrorCode;
 use postroad_proto::frame::Records;
-use postroad_proto::ids::{AccountId, Millis, NodeId};
+use postroad_proto::ids::{AccountId, DeviceNumber, Millis, NodeId};
 use postroad_proto::limits::MAX_FRAME;
 use postroad_proto::record::AccountRecord;
 use postroad_proto::signed::Signed;
 use rusqlite::{OptionalExtension, Transaction, params};
 
+use super::reach;
 use crate::connection::{retry_at, wait_after};
 use crate::contacts::{self, Contact, News, Phase, Verified};
 use crate::db::{blob, bool_of, int, part, unsigned};
+use crate::devices;
 use crate::error::{Error, Result, StorageError};
 use crate::events;
 use crate::identity::Identity;
@@ -31,9 +33,10 @@ pub(crate) fn give_up(tx: &Transaction<'_>, row: i64) -> Result<()> {
     Ok(())
 }
 
-/// A receipt of ours that arrived is of no more use; newer ones say all that it said.
-pub(super) fn forget_if_receipt(tx: &Transaction<'_>, row: i64, number: u64) -> Result<()> {
-    if number == kind::RECEIPT {
+/// A receipt of ours that arrived is of no more use: newer ones say all that it said. Neither is what
+/// our other devices were told.
+pub(super) fn forget_if_spent(tx: &Transaction<'_>, row: i64, number: u64) -> Result<()> {
+    if matches!(number, kind::RECEIPT | kind::SYNC) {
         tx.prepare_cached("DELETE FROM message WHERE row = ?1")?.execute([row])?;
     }
     Ok(())
@@ -216,6 +219,7 @@ fn unseal(tx: &Transaction<'_>, row: i64, tries: u32, reason: &str, now: Millis)
          WHERE message = ?1",
     )?
     .execute(params![row, tries + 1, int(now)])?;
+    reach::forget_unconfirmed(tx, row)?;
     // What was sealed before nobody will hand over: word of it, old or new, is of no more use.
     tx.prepare_cached("UPDATE message SET parcel = NULL WHERE row = ?1")?.execute([row])?;
     tx.prepare_cached("DELETE FROM step WHERE message = ?1 AND state IN (?2, ?3)")?
@@ -226,7 +230,7 @@ fn unseal(tx: &Transaction<'_>, row: i64, tries: u32, reason: &str, now: Millis)
 
 /// The contact's device misses it, though a node may have taken it: it is sealed anew, so that the
 /// device can open it, and goes out once more.
-pub(crate) fn send_again(tx: &Transaction<'_>, row: i64, now: Millis) -> Result<()> {
+pub(crate) fn send_again(tx: &Transaction<'_>, row: i64, to: DeviceNumber) -> Result<()> {
     let turned = tx
         .prepare_cached(
             "UPDATE outbox SET turns = turns + 1
@@ -236,7 +240,21 @@ pub(crate) fn send_again(tx: &Transaction<'_>, row: i64, now: Millis) -> Result<
     if turned == 0 {
         return Ok(());
     }
-    unseal(tx, row, 0, "the contact's device asks for it once more", now)
+    // What no node has taken yet has reached nobody.
+    match is_offered(tx, row)? {
+        true => reach::forget_unconfirmed(tx, row)?,
+        false => reach::forget(tx, row, to)?,
+    }
+    tx.prepare_cached(
+        "UPDATE outbox SET envelope = NULL, offer = 0, tries = 0, next_try = 0 WHERE message = ?1",
+    )?
+    .execute([row])?;
+    Ok(())
+}
+
+fn is_offered(tx: &Transaction<'_>, row: i64) -> Result<bool> {
+    let mut query = tx.prepare_cached("SELECT offer FROM outbox WHERE message = ?1")?;
+    Ok(query.query_row([row], |row| row.get(0))?)
 }
 
 /// Learns from a refusal where the account is homed. `None` when it does not say, or lies.
@@ -270,9 +288,12 @@ fn learn(
         return Ok(None);
     };
     let handle = records.handle.as_ref();
-    let (record, devices) = (&records.record, &records.devices);
+    let (record, list) = (&records.record, &records.devices);
     let stored = part(tx, || {
-        let verified = Verified::check(account, &own.network, record, devices, handle)?;
+        if contact.phase == Phase::Own {
+            return devices::take_records(tx, own, record, list, now);
+        }
+        let verified = Verified::check(account, &own.network, record, list, handle)?;
         contacts::store_records(tx, own, contact, &verified, now)
     })?;
     match stored {
@@ -313,7 +334,7 @@ pub(crate) fn expire(tx: &Transaction<'_>, own: &Identity, now: Millis) -> Resul
             messages::advance(tx, row, &step, "nobody took it before its deadline", now)?;
         }
         give_up(tx, row)?;
-        forget_if_receipt(tx, row, number)?;
+        forget_if_spent(tx, row, number)?;
         // A request that nobody answered may be made again.
         if contact.phase == Phase::Requested {
             contacts::set_phase(tx, &account, Phase::Stranger)?;

@@ -9,6 +9,7 @@ mod home;
 mod hostile;
 mod lost;
 mod moving;
+mod own_devices;
 mod pages;
 mod receiving;
 mod roads;
@@ -34,6 +35,7 @@ use serde_bytes::ByteArray;
 use crate::clock;
 use crate::contacts::{self, Contact, NewContact, Phase, Verified};
 use crate::db::Db;
+use crate::devices;
 use crate::e2e::store;
 use crate::error::Result;
 use crate::identity::Identity;
@@ -106,7 +108,7 @@ impl Person {
                 let prekey = device.one_time_keys(1, own.address(), &own.network)?.remove(0);
                 device.published();
                 store::save_own(tx, vault, &device)?;
-                Ok(ClaimedPrekey { device: 1, prekey })
+                Ok(ClaimedPrekey { device: own.device, prekey })
             })
             .unwrap()
     }
@@ -163,7 +165,11 @@ impl Person {
                 outbox::expire(tx, &own, now)?;
                 receipts::queue_due(tx, vault, &own, now)?;
                 resend::queue_due(tx, vault, &own, now)?;
+                receive::retry_later(tx, vault, &own, now)?;
                 outbox::seal_waiting(tx, vault, &own, now)?;
+                if devices::queue_due(tx, vault, &own, now)? {
+                    outbox::seal_waiting(tx, vault, &own, now)?;
+                }
                 // As if the home took each at once: else one of each conversation is offered.
                 let mut all = Vec::new();
                 loop {
@@ -196,7 +202,10 @@ impl Person {
         let parcel = &envelope.routes[0].parcels[0];
         assert_eq!(parcel.account, self.account);
         envelope.validate().unwrap();
+        let device = self.own().device;
+        let header = parcel.headers.iter().find(|header| header.device == device).unwrap();
         let label = parcel.token.as_ref().map(|t| ByteArray::new(redeemed_label(&t.hash())));
+        let label = label.or(parcel.label);
         Push {
             seq: self.pushed,
             attributes: envelope.attributes(),
@@ -204,7 +213,7 @@ impl Person {
             origin: None,
             tag: None,
             body_hash: envelope.body_hash,
-            header: Some(parcel.headers[0].sealed.clone()),
+            header: Some(header.sealed.clone()),
             body: envelope.body.clone(),
         }
     }

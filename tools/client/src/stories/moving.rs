@@ -135,7 +135,7 @@ fn a_question_to_the_old_home_leads_to_the_new_one() {
         contact: bob.account,
         node: node(20),
         patience: std::time::Duration::ZERO,
-        wish: Wish::Claim { token: REDEEMED, devices: vec![1] },
+        wish: Wish::Claim { token: Some(REDEEMED), devices: vec![1] },
     };
     let says = |record: &Signed<AccountRecord>| Done {
         request: 1,

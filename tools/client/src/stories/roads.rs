@@ -297,7 +297,7 @@ fn stale_devices_are_asked_for_and_nobody_leads_in_circles() {
         contact: bob.account,
         node: node(20),
         patience: std::time::Duration::ZERO,
-        wish: Wish::Records { token: REDEEMED },
+        wish: Wish::Records { token: Some(REDEEMED) },
     };
     let done = Done {
         request: 1,

@@ -207,6 +207,9 @@ pub(crate) fn new_generation(
 }
 
 fn row_of(tx: &Transaction<'_>, parcel: &[u8; 16]) -> Result<Option<i64>> {
-    let mut query = tx.prepare_cached("SELECT row FROM message WHERE parcel = ?1")?;
+    let mut query = tx.prepare_cached(
+        "SELECT row FROM message WHERE parcel = ?1
+         UNION SELECT message FROM former_parcel WHERE parcel = ?1",
+    )?;
     Ok(query.query_row(params![parcel], |row| row.get(0)).optional()?)
 }

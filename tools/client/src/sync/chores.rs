@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use postroad_proto::frame::{
-    Count, Frame, InvitesDrop, InvitesPut, PrekeysPut, RecordsPut, RequestsSettle, SettingsPut,
-    Tokens, TokensDrop, TokensList, TokensPut,
+    Count, Frame, InvitesDrop, InvitesPut, PrekeysPut, RecordsPut, RendezvousOpen, RequestsSettle,
+    SettingsPut, Tokens, TokensDrop, TokensList, TokensPut,
 };
 use postroad_proto::ids::{Hash, Millis, NodeId};
 use postroad_proto::limits::MAX_LIST;
@@ -22,6 +22,7 @@ use crate::e2e::store;
 use crate::error::{ConnectionError, Error, Result};
 use crate::events;
 use crate::identity::Identity;
+use crate::linking;
 use crate::settings;
 
 /// Tokens that a home lists at most.
@@ -36,6 +37,7 @@ impl Client {
     /// Does all of it. `one_time_keys` is how many the home has left, if that is known.
     pub(super) async fn chores(&mut self, one_time_keys: u64) -> Result<()> {
         self.put_record().await?;
+        self.open_rendezvous().await?;
         self.put_prekeys(one_time_keys).await?;
         self.put_invites().await?;
         self.register_tokens().await?;
@@ -49,6 +51,8 @@ impl Client {
         self.db.read(|tx| {
             Ok(tx.query_row(
                 "SELECT EXISTS (SELECT 1 FROM settle) OR EXISTS (SELECT 1 FROM token_drop)
+                 OR EXISTS (SELECT 1 FROM device_link WHERE opened = 0)
+                 OR EXISTS (SELECT 1 FROM identity WHERE record_dirty = 1)
                  OR EXISTS (SELECT 1 FROM invite WHERE registered = 0 OR revoked = 1)
                  OR EXISTS (SELECT 1 FROM setting WHERE dirty = 1 AND key = 'lookups')",
                 [],
@@ -98,14 +102,28 @@ impl Client {
         if !own.record_dirty {
             return Ok(());
         }
-        let record = Some(own.record.clone());
-        let put = |request| RecordsPut { request, record, devices: None }.into();
+        let (record, devices) = (Some(own.record.clone()), Some(own.devices.clone()));
+        let put = |request| RecordsPut { request, record, devices }.into();
         if self.tell("the renewed account record", put).await? {
             self.db.write(|tx| {
                 tx.execute("UPDATE identity SET record_dirty = 0", [])?;
                 // Contacts learn of it with the next card.
                 tokens::renew_all(tx, clock::now())
             })?;
+        }
+        Ok(())
+    }
+
+    /// Tells the home where another device may meet this one.
+    async fn open_rendezvous(&mut self) -> Result<()> {
+        let vault = &self.vault;
+        let Some((id, until)) = self.db.read(|tx| linking::to_open(tx, vault))? else {
+            return Ok(());
+        };
+        let open = |request| RendezvousOpen { request, id: ByteArray::new(id), until }.into();
+        // One that cannot be closed ends by itself.
+        if self.tell("to open a link for another device", open).await? || until == 0 {
+            self.db.write(|tx| linking::is_open(tx, until))?;
         }
         Ok(())
     }

@@ -14,7 +14,7 @@ use postroad_proto::ids::{AccountId, DeviceNumber, Millis, NodeId};
 use postroad_proto::limits::MAX_FRAME;
 use postroad_proto::network::Network;
 use postroad_proto::prekey::ClaimedPrekey;
-use postroad_proto::record::{AccountRecord, Device, DeviceList, Handle};
+use postroad_proto::record::{AccountRecord, DeviceList, Handle};
 use postroad_proto::signed::{Signable, Signed};
 use postroad_proto::token::{DeliveryToken, InviteCode, Proof};
 use rusqlite::{Transaction, params};
@@ -25,10 +25,12 @@ use crate::clock;
 use crate::connection::retry_at;
 use crate::contacts::{self, Contact, News, Phase, Verified};
 use crate::db::{int, part};
+use crate::devices;
 use crate::e2e::store;
 use crate::error::{ConnectionError, Error, Result};
 use crate::events::{self, Event};
 use crate::identity::Identity;
+use crate::outbox;
 use crate::resend;
 use crate::vault::Vault;
 
@@ -59,12 +61,12 @@ pub(crate) struct Question {
 pub(crate) enum Wish {
     /// The link's invite turned into this token, and the contact's records.
     Redeem { invite: InviteCode, token: DeliveryToken },
-    /// A newer device list.
-    Records { token: DeliveryToken },
+    /// A newer device list. Of our own account without a token.
+    Records { token: Option<DeliveryToken> },
     /// Records and fallback keys of somebody who was found by handle.
     Stranger { handle: Handle },
-    /// A prekey of each of these devices.
-    Claim { token: DeliveryToken, devices: Vec<DeviceNumber> },
+    /// A prekey of each of these devices. Of our own account without a token.
+    Claim { token: Option<DeliveryToken>, devices: Vec<DeviceNumber> },
 }
 
 impl Question {
@@ -77,12 +79,12 @@ impl Question {
                 TokensRedeem { request, node, account, invite, token }.into()
             }
             Wish::Records { token } => {
-                let proof = Proof { token: Some(token.clone()), ..Proof::default() };
+                let proof = Proof { token: token.clone(), ..Proof::default() };
                 RecordsGet { request, node, account: Some(account), handle: None, proof }.into()
             }
             Wish::Stranger { handle } => by_handle(request, node, handle),
             Wish::Claim { token, devices } => {
-                let proof = Proof { token: Some(token.clone()), ..Proof::default() };
+                let proof = Proof { token: token.clone(), ..Proof::default() };
                 PrekeysClaim { request, node, account, devices: devices.clone(), proof }.into()
             }
         }
@@ -91,9 +93,8 @@ impl Question {
     /// The token that it was asked with, which may not be the contact's any more.
     fn token(&self) -> Option<&DeliveryToken> {
         match &self.wish {
-            Wish::Redeem { token, .. } | Wish::Records { token } | Wish::Claim { token, .. } => {
-                Some(token)
-            }
+            Wish::Redeem { token, .. } => Some(token),
+            Wish::Records { token } | Wish::Claim { token, .. } => token.as_ref(),
             Wish::Stranger { .. } => None,
         }
     }
@@ -110,11 +111,11 @@ impl Client {
         let vault = &self.vault;
         let now = clock::now();
         let questions = self.db.read(|tx| {
-            let network = Identity::load(tx, vault)?.network;
+            let own = Identity::load(tx, vault)?;
             let mut questions = Vec::new();
-            for contact in contacts::all(tx)? {
+            for contact in contacts::all(tx)?.into_iter().chain(devices::own_contact(tx)?) {
                 if !contact.blocked && contact.next_try <= now {
-                    questions.extend(question(tx, vault, &network, &contact)?);
+                    questions.extend(question(tx, vault, &own, &contact)?);
                 }
             }
             Ok(questions)
@@ -164,7 +165,7 @@ impl Client {
 fn question(
     tx: &Transaction<'_>,
     vault: &Vault,
-    network: &Network,
+    own: &Identity,
     contact: &Contact,
 ) -> Result<Option<Question>> {
     // Nothing that they could say settles it but a higher record, which comes with their mail.
@@ -175,17 +176,20 @@ fn question(
         (Phase::Linked, Some(token), Some(invite)) if contact.error.is_none() => {
             Some(Wish::Redeem { invite: invite.clone(), token: token.clone() })
         }
-        (Phase::Ready, Some(token), _) if contact.stale && waits(tx, contact)? => {
+        (Phase::Ready | Phase::Own, ..) if !contact.is_ready() => None,
+        (Phase::Ready | Phase::Own, token, _)
+            if contact.ask_records || contact.stale && waits(tx, contact)? =>
+        {
             Some(Wish::Records { token: token.clone() })
         }
-        (Phase::Ready, Some(token), _) => {
-            let devices = without_keys(tx, vault, network, contact)?;
+        (Phase::Ready | Phase::Own, token, _) => {
+            let devices = without_keys(tx, vault, own, contact)?;
             (!devices.is_empty()).then(|| Wish::Claim { token: token.clone(), devices })
         }
         // Somebody who was found by handle some time ago may have other devices and keys now.
         (Phase::Stranger, ..) => {
             let is_due = contact.stale && waits(tx, contact)?
-                || !without_keys(tx, vault, network, contact)?.is_empty();
+                || !without_keys(tx, vault, own, contact)?.is_empty();
             let handle = contact.handle.split('@').next().and_then(|handle| handle.parse().ok());
             handle.filter(|_| is_due).map(|handle| Wish::Stranger { handle })
         }
@@ -215,7 +219,8 @@ pub(crate) fn answered(
     let taken = part(tx, || match &question.wish {
         Wish::Redeem { token, .. } => redeemed(tx, own, &contact, token, &result(done)?, now),
         Wish::Records { .. } => {
-            listed(tx, own, &contact, &result(done)?, now)?;
+            take_records(tx, own, &contact, &result(done)?, now)?;
+            contacts::asked_records(tx, &contact.account)?;
             contacts::forget_failure(tx, &contact.account)
         }
         Wish::Stranger { .. } => {
@@ -252,6 +257,7 @@ fn redeemed(
     listed(tx, own, contact, records, now)?;
     contacts::store_token(tx, &contact.account, token)?;
     contacts::set_phase(tx, &contact.account, Phase::Ready)?;
+    devices::note(tx, devices::Due::Person, contact.account.0, now)?;
     events::record(tx, now, &Event::Contact { account: contact.account })
 }
 
@@ -263,13 +269,27 @@ fn listed(
     records: &Records,
     now: Millis,
 ) -> Result<DeviceList> {
-    let (record, devices, handle) = (&records.record, &records.devices, records.handle.as_ref());
-    let verified = Verified::check(&contact.account, &own.network, record, devices, handle)?;
-    if contacts::store_records(tx, own, contact, &verified, now)? == News::Older {
+    if take_records(tx, own, contact, records, now)? == News::Older {
         let why = "they are older than what is known already";
         return Err(Error::untrusted("a contact's records", why));
     }
-    Ok(devices.open(&own.network)?)
+    Ok(records.devices.open(&own.network)?)
+}
+
+/// Stores records of a contact, or of our own account, unless newer ones are known.
+fn take_records(
+    tx: &Transaction<'_>,
+    own: &Identity,
+    contact: &Contact,
+    records: &Records,
+    now: Millis,
+) -> Result<News> {
+    let (record, list, handle) = (&records.record, &records.devices, records.handle.as_ref());
+    if contact.phase == Phase::Own {
+        return devices::take_records(tx, own, record, list, now);
+    }
+    let verified = Verified::check(&contact.account, &own.network, record, list, handle)?;
+    contacts::store_records(tx, own, contact, &verified, now)
 }
 
 fn claimed(
@@ -280,7 +300,7 @@ fn claimed(
     claimed: &Claimed,
     now: Millis,
 ) -> Result<()> {
-    let Some(list) = contact.device_list(&own.network)? else { return Ok(()) };
+    let Some(list) = contact.device_list()? else { return Ok(()) };
     keep_some(tx, own, contact, question, (&list, &claimed.prekeys), now)
 }
 
@@ -345,27 +365,22 @@ fn distrust(tx: &Transaction<'_>, account: &AccountId, error: &Error, now: Milli
 
 /// Whether mail waits for a contact's keys.
 fn waits(tx: &Transaction<'_>, contact: &Contact) -> Result<bool> {
-    let mut query = tx.prepare_cached(
-        "SELECT EXISTS (SELECT 1 FROM outbox WHERE contact = ?1 AND envelope IS NULL)",
-    )?;
-    Ok(query.query_row([contact.account.0], |row| row.get(0))?)
+    outbox::reach::awaits_keys(tx, &contact.account)
 }
 
 /// Devices of a contact that mail waits for and that cannot be sealed to yet.
 fn without_keys(
     tx: &Transaction<'_>,
     vault: &Vault,
-    network: &Network,
+    own: &Identity,
     contact: &Contact,
 ) -> Result<Vec<DeviceNumber>> {
     if !waits(tx, contact)? {
         return Ok(Vec::new());
     }
-    let devices: Vec<Device> =
-        contact.device_list(network)?.map(|list| list.devices).unwrap_or_default();
     let oldest = clock::now().saturating_sub(PREKEY_AGE.as_millis() as Millis);
     let mut missing = Vec::new();
-    for device in devices {
+    for device in outbox::reach::recipients(own, contact)? {
         let address = (contact.account, device.number);
         let has_prekey = tx
             .prepare_cached("SELECT 1 FROM prekey WHERE account = ?1 AND device = ?2 AND at > ?3")?

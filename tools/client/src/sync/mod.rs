@@ -30,8 +30,10 @@ use crate::client::Client;
 use crate::clock;
 use crate::contacts::tokens;
 use crate::db::int;
+use crate::devices;
 use crate::error::{ConnectionError, Error, Result};
 use crate::identity::Identity;
+use crate::linking;
 use crate::outbox;
 use crate::quotes;
 use crate::receipts;
@@ -94,6 +96,9 @@ impl Client {
     /// # Errors
     /// Only when the local database fails or the home refuses this device.
     pub async fn sync(&mut self) -> Result<Synced> {
+        if self.db.read(linking::is_unfinished)? {
+            return Err(Error::LinkUnfinished);
+        }
         if !self.own_connection()? {
             match self.sync_by_owner().await? {
                 ByOwner::Done => return Ok(Synced::Shared),
@@ -302,7 +307,13 @@ impl Client {
             amend::vanish(tx, now)?;
             receipts::queue_due(tx, vault, &own, now)?;
             resend::queue_due(tx, vault, &own, now)?;
-            outbox::seal_waiting(tx, vault, &own, now)
+            receive::retry_later(tx, vault, &own, now)?;
+            let sealed = outbox::seal_waiting(tx, vault, &own, now)?;
+            // With the places that these have taken just now.
+            match devices::queue_due(tx, vault, &own, now)? {
+                true => Ok(sealed + outbox::seal_waiting(tx, vault, &own, now)?),
+                false => Ok(sealed),
+            }
         })
     }
 

@@ -14,7 +14,7 @@ use crate::profile::{directory, open_any, sync};
 
 /// What `whoami` and `join` print.
 #[derive(Serialize)]
-struct WhoamiRow {
+pub(super) struct WhoamiRow {
     account: String,
     handle: Option<String>,
     device: String,
@@ -35,7 +35,7 @@ impl From<postroad_client::Whoami> for WhoamiRow {
 }
 
 impl WhoamiRow {
-    fn human(&self) -> String {
+    pub(super) fn human(&self) -> String {
         fields(&[
             ("account", self.account.clone()),
             ("handle", self.handle.clone().unwrap_or_else(|| "none".to_owned())),

@@ -46,6 +46,7 @@ pub(crate) async fn run(
         Contact::Rename { contact, name } => {
             sync(client, printer).await?;
             let row = ContactRow::from(client.rename(contact, name).map_err(explain)?);
+            sync(client, printer).await?;
             printer.object(&row, || format!("now called {}", safe(&row.name)))
         }
         Contact::Verify { contact, qr, code, undo } => {

@@ -4,6 +4,7 @@ mod account;
 mod agent;
 mod change;
 mod contact;
+mod device;
 mod doctor;
 mod export;
 mod mail;
@@ -21,7 +22,7 @@ use postroad_cli::{CliError, Printer};
 use postroad_client::Error;
 use postroad_proto::ids::{IdError, MessageId};
 
-use crate::args::{Command, Contact, Pouch};
+use crate::args::{Command, Contact, Device, Pouch};
 use crate::error::explain;
 use crate::profile;
 
@@ -51,6 +52,9 @@ pub(crate) async fn run(pouch: &Pouch, printer: &Printer) -> Result<(), CliError
     if let Command::Join(join) = &pouch.command {
         return account::join(&pouch.profile, join, printer).await;
     }
+    if let Command::Device(Device::Join(join)) = &pouch.command {
+        return device::join(&pouch.profile, join, printer).await;
+    }
     if let Command::Doctor = &pouch.command {
         return doctor::run(&pouch.profile, printer).await;
     }
@@ -69,6 +73,7 @@ pub(crate) async fn run(pouch: &Pouch, printer: &Printer) -> Result<(), CliError
         Command::Read(args) => mail::read(client, args, printer).await,
         Command::Export(args) => export::run(client, args, printer).await,
         Command::Contact(verb) => contact::run(client, &pouch.profile, verb, printer).await,
+        Command::Device(verb) => device::run(client, verb, printer).await,
         Command::Requests(args) => requests::run(client, args.verb.as_ref(), printer).await,
         Command::Watch(args) => watch::run(client, args, &pouch.global, printer).await,
         Command::Why(args) => why::run(client, args, printer).await,

@@ -49,6 +49,7 @@ pub(super) async fn run(
     };
     if verified != safety.verified {
         client.set_verified(&account, verified).map_err(explain)?;
+        sync(client, printer).await?;
     }
     let code = safety.code.to_string();
     let (contact, words) = (contact.name, safety.words);

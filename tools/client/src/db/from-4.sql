@@ -1,0 +1,66 @@
+-- From the fourth schema to the fifth.
+
+ALTER TABLE contact ADD COLUMN ask_records INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE outbox ADD COLUMN missing INTEGER NOT NULL DEFAULT 0;
+
+-- Devices of the recipient that it was sealed for, and those that said to have it.
+CREATE TABLE reached (
+    message   INTEGER NOT NULL REFERENCES outbox (message) ON DELETE CASCADE,
+    device    INTEGER NOT NULL,
+    confirmed INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (message, device)
+) STRICT, WITHOUT ROWID;
+
+-- What nodes knew it as before it was sealed once more.
+CREATE TABLE former_parcel (
+    parcel  BLOB    PRIMARY KEY,
+    message INTEGER NOT NULL REFERENCES message (row) ON DELETE CASCADE
+) STRICT, WITHOUT ROWID;
+CREATE INDEX former_parcel_message ON former_parcel (message);
+
+-- What came from devices that are not known yet, until somebody says whose they are.
+CREATE TABLE later (
+    id      INTEGER PRIMARY KEY AUTOINCREMENT,
+    account BLOB    NOT NULL,
+    device  INTEGER NOT NULL,
+    push    BLOB    NOT NULL,                   -- the frame
+    at      INTEGER NOT NULL
+) STRICT;
+CREATE INDEX later_account ON later (account, device);
+
+-- What the account's devices agree on by key: see devices/entries.rs.
+CREATE TABLE entry (
+    key    TEXT    PRIMARY KEY,
+    value  BLOB    NOT NULL,
+    at     INTEGER NOT NULL,
+    device INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- What the account's other devices are to be told.
+CREATE TABLE due (
+    kind INTEGER NOT NULL,                      -- see devices.rs
+    key  ANY     NOT NULL,
+    at   INTEGER NOT NULL,                      -- since when
+    PRIMARY KEY (kind, key)
+) STRICT, WITHOUT ROWID;
+
+-- The device link that was shown last, until the new device has all or its time is over.
+CREATE TABLE device_link (
+    id     INTEGER PRIMARY KEY CHECK (id = 1),
+    secret BLOB    NOT NULL,                    -- sealed by the vault
+    until  INTEGER NOT NULL,                    -- seconds; 0: it is to be closed
+    opened INTEGER NOT NULL DEFAULT 0,          -- 1: the home knows it
+    device INTEGER,                             -- which device it was used by,
+    noise  BLOB,                                -- and that one's key
+    row    INTEGER,                             -- the last message that the device has,
+    done   INTEGER NOT NULL DEFAULT 0           -- and how many those are
+) STRICT;
+
+-- This device as long as it is being linked.
+CREATE TABLE newcomer (
+    id      INTEGER PRIMARY KEY CHECK (id = 1),
+    link    BLOB    NOT NULL,                   -- sealed by the vault
+    name    TEXT    NOT NULL,
+    secrets BLOB    NOT NULL,                   -- sealed by the vault
+    olm     TEXT    NOT NULL                    -- encrypted pickle
+) STRICT;
