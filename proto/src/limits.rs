@@ -20,8 +20,11 @@ pub const MAX_PAIR_PARCELS: usize = 2;
 pub const MAX_ROUTES: usize = 1024;
 /// Backups of an account: the third copy is the sender's.
 pub const MAX_BACKUPS: usize = 2;
-/// A signed `AccountRecord`, bytes: it rides in messages and fits a DHT value.
+/// A signed `AccountRecord`, bytes: it rides in messages and fits a DHT value. Two backups, two hints
+/// of 100 bytes and a steward's certificate fit.
 pub const MAX_ACCOUNT_RECORD: usize = 700;
+/// A signed `StewardCert`, bytes: it has about 100, and rides in a record.
+pub const MAX_STEWARD_CERT: usize = 200;
 /// A signed `NodeRecord`, bytes: every node keeps every other node's.
 pub const MAX_NODE_RECORD: usize = 1024;
 /// A signed `DeviceList`, bytes: eight devices of about 200 bytes.

@@ -100,8 +100,8 @@ impl Signable for ReceiptRoot {
     const PURPOSE: Purpose = Purpose::ReceiptRoot;
     const LIMIT: usize = 256;
 
-    fn signer(&self) -> [u8; 32] {
-        self.node.0
+    fn signer(&self, _: &Network) -> Result<[u8; 32], SignedError> {
+        Ok(self.node.0)
     }
 
     fn validate(&self) -> Result<(), CodecError> {

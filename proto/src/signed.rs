@@ -20,8 +20,10 @@ use crate::network::Network;
 pub enum Purpose {
     /// A [`crate::record::NodeRecord`], by the node's key.
     NodeRecord,
-    /// An [`crate::record::AccountRecord`], by the account's key (or a steward's, reserved).
+    /// An [`crate::record::AccountRecord`], by the account's key or a steward's.
     AccountRecord,
+    /// A [`crate::record::StewardCert`], by the account's key.
+    StewardCert,
     /// A [`crate::record::DeviceList`], by the account's key.
     DeviceList,
     /// A [`crate::record::HandleRecord`], by the node's key.
@@ -40,6 +42,7 @@ impl Purpose {
         match self {
             Self::NodeRecord => "postroad v1 node record",
             Self::AccountRecord => "postroad v1 account record",
+            Self::StewardCert => "postroad v1 steward certificate",
             Self::DeviceList => "postroad v1 device list",
             Self::HandleRecord => "postroad v1 handle record",
             Self::ReceiptRoot => "postroad v1 receipt root",
@@ -119,7 +122,10 @@ pub trait Signable: Serialize + DeserializeOwned {
     /// Bytes its payload may have.
     const LIMIT: usize;
     /// The key that must have signed it.
-    fn signer(&self) -> [u8; 32];
+    ///
+    /// # Errors
+    /// When what names that key does not hold itself: see [`SignedError`].
+    fn signer(&self, network: &Network) -> Result<[u8; 32], SignedError>;
     /// Checks of single fields that need nothing else.
     ///
     /// # Errors
@@ -133,12 +139,25 @@ impl<T: Signable> Signed<T> {
     /// # Errors
     /// When `value` is larger than it may be or a field is out of range.
     pub fn new(value: &T, key: &SigningKey, network: &Network) -> Result<Self, CodecError> {
+        Self::new_by(value, network, |input| key.sign(input).to_bytes())
+    }
+
+    /// Signs `value` with a key that is not at hand: `sign` is given the input of the signature and
+    /// returns the signature. So a steward signs, whose key its Olm account keeps.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn new_by(
+        value: &T,
+        network: &Network,
+        sign: impl FnOnce(&[u8]) -> [u8; 64],
+    ) -> Result<Self, CodecError> {
         value.validate()?;
         let payload = codec::encode(value)?;
         if payload.len() > T::LIMIT {
             return Err(CodecError::TooLarge { limit: T::LIMIT, got: payload.len() });
         }
-        let signature = sign(key, T::PURPOSE, network, &payload);
+        let signature = sign(&signature_input(T::PURPOSE, network, &payload));
         Ok(Self { payload: payload.into(), signature, of: PhantomData })
     }
 
@@ -150,7 +169,7 @@ impl<T: Signable> Signed<T> {
     pub fn open(&self, network: &Network) -> Result<T, SignedError> {
         let value: T = codec::decode(&self.payload, T::LIMIT)?;
         value.validate()?;
-        verify(&value.signer(), T::PURPOSE, network, &self.payload, &self.signature)?;
+        verify(&value.signer(network)?, T::PURPOSE, network, &self.payload, &self.signature)?;
         Ok(value)
     }
 

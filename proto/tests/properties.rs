@@ -204,6 +204,7 @@ proptest! {
         let purposes = [
             Purpose::NodeRecord, Purpose::AccountRecord, Purpose::DeviceList,
             Purpose::HandleRecord, Purpose::ReceiptRoot, Purpose::Prekey, Purpose::Queued,
+            Purpose::StewardCert,
         ];
         let key = samples::key(seed);
         let public = key.verifying_key().to_bytes();

@@ -29,7 +29,7 @@ use postroad_proto::pair::{
     self, ContentKey, Context, HeaderContent, KeyGrant, SealSecret, seal_public,
 };
 use postroad_proto::receipt::{Receipt, ReceiptItem};
-use postroad_proto::record::digest;
+use postroad_proto::record::{AccountRecord, StewardCert, digest};
 use postroad_proto::safety;
 use postroad_proto::signed::{Purpose, Signable, Signed, signature_input};
 use postroad_proto::token::{DeliveryToken, Proof, TokenSecret, redeemed_label, request_tag};
@@ -263,6 +263,7 @@ fn signatures() {
         Purpose::ReceiptRoot,
         Purpose::Prekey,
         Purpose::Queued,
+        Purpose::StewardCert,
     ];
     let key = key(ALICE_SEED);
     let public = key.verifying_key().to_bytes();
@@ -337,6 +338,54 @@ fn opens<T: Signable + PartialEq + Debug>(golden: &Value, expected: &T) {
     assert!(signed.open(&Network::default()).is_err(), "opened in another network");
 }
 
+/// Well signed, and under certificates that do not allow it.
+fn refused_records() -> [(&'static str, Signed<AccountRecord>); 6] {
+    let cert = steward_cert;
+    let record = |cert: &StewardCert| steward_record(cert, ALICE_SEED);
+    let sign =
+        |record: AccountRecord, by: [u8; 32]| Signed::new(&record, &key(by), &network()).unwrap();
+    let over = StewardCert { issued: NOW - DAY, expires: NOW - 1, ..cert() };
+    [
+        (
+            "a certificate that somebody else signed",
+            sign(steward_record(&cert(), BOB_SEED), OLM_SEED),
+        ),
+        ("of another account", {
+            let cert = StewardCert { account: bob(), ..cert() };
+            sign(steward_record(&cert, BOB_SEED), OLM_SEED)
+        }),
+        ("of another epoch", sign(record(&StewardCert { epoch: 2, ..cert() }), OLM_SEED)),
+        ("that was over", sign(record(&over), OLM_SEED)),
+        ("for another key", sign(record(&cert()), BOB_SEED)),
+        ("signed by the account in the steward's place", sign(record(&cert()), ALICE_SEED)),
+    ]
+}
+
+/// Two records of one account, and what the second is to whoever holds the first.
+fn record_pairs() -> [(Signed<AccountRecord>, Signed<AccountRecord>, &'static str); 7] {
+    let of =
+        |record: AccountRecord, by: [u8; 32]| Signed::new(&record, &key(by), &network()).unwrap();
+    let by_account = |issued| of(AccountRecord { issued, ..account_record() }, ALICE_SEED);
+    let by_steward = |issued| {
+        let record = steward_record(&steward_cert(), ALICE_SEED);
+        of(AccountRecord { issued, ..record }, OLM_SEED)
+    };
+    let mut stewards = [by_steward(NOW), by_steward(NOW + 1)];
+    stewards.sort_by_key(Signed::hash);
+    let [small, large] = stewards;
+    let next =
+        of(AccountRecord { seq: 4, ..steward_record(&steward_cert(), ALICE_SEED) }, OLM_SEED);
+    [
+        (small.clone(), small.clone(), "same"),
+        (large.clone(), small.clone(), "newer"),
+        (small.clone(), large, "older"),
+        (small.clone(), by_account(NOW), "newer"),
+        (by_account(NOW), small, "older"),
+        (by_account(NOW), next, "newer"),
+        (by_account(NOW), by_account(NOW + 1), "conflict"),
+    ]
+}
+
 #[test]
 fn records_and_prekeys() {
     let made = json!({
@@ -347,7 +396,16 @@ fn records_and_prekeys() {
             record("AccountRecord", &account_record(), ALICE_SEED),
             record("DeviceList", &device_list(), ALICE_SEED),
             record("HandleRecord", &handle_record(), NODE_SEED),
+            record("StewardCert", &steward_cert(), ALICE_SEED),
+            record("AccountRecord, by a steward", &steward_record(&steward_cert(), ALICE_SEED), OLM_SEED),
         ],
+        "refused_records": refused_records().map(|(why, signed)| {
+            json!({ "why": why, "hex": hex(&codec::encode(&signed).unwrap()) })
+        }),
+        "order": record_pairs().map(|(held, other, order)| {
+            let hex = |record| hex(&codec::encode(record).unwrap());
+            json!({ "held": hex(&held), "other": hex(&other), "other_is": order })
+        }),
         "prekeys": ([false, true].map(|fallback| {
             let mut made = case("Prekey", &prekey(fallback));
             let input = postroad_proto::prekey::Prekey::signature_input(
@@ -366,6 +424,19 @@ fn records_and_prekeys() {
     opens(&records[2], &account_record());
     opens(&records[3], &device_list());
     opens(&records[4], &handle_record());
+    opens(&records[5], &steward_cert());
+    opens(&records[6], &steward_record(&steward_cert(), ALICE_SEED));
+    for case in list(&golden["refused_records"]) {
+        let signed: Signed<AccountRecord> = codec::decode(&bytes(case, "hex"), 8192).unwrap();
+        assert!(signed.open(&network()).is_err(), "{case}");
+    }
+    for case in list(&golden["order"]) {
+        let [held, other] = ["held", "other"].map(|name| -> Signed<AccountRecord> {
+            codec::decode(&bytes(case, name), 8192).unwrap()
+        });
+        let order = format!("{:?}", held.compare(&other).unwrap()).to_lowercase();
+        assert_eq!(order, field(case, "other_is"));
+    }
     let signer = device_list().devices[0].olm_signing;
     for (case, fallback) in list(&golden["prekeys"]).iter().zip([false, true]) {
         reads(case, &prekey(fallback));

@@ -101,7 +101,7 @@ impl Core {
                 self.answer(id, ask.request, answer);
             }
             Frame::RecordsPut(ask) => {
-                let answer = self.records_put(id, account, &ask);
+                let answer = self.records_put(now, id, account, &ask);
                 self.answer(id, ask.request, answer);
                 self.part_if_removed(id, mailbox);
             }

@@ -4,7 +4,8 @@ use super::check_version;
 use crate::codec::CodecError;
 use crate::ids::{AccountId, DeviceNumber, Hash};
 use crate::limits::{MAX_DEVICE_LIST, MAX_DEVICES};
-use crate::signed::{Purpose, Signable};
+use crate::network::Network;
+use crate::signed::{Purpose, Signable, SignedError};
 
 /// The devices of an account, signed by the account's key: no node can add one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,7 +39,7 @@ pub struct Device {
     pub olm_signing: Hash,
     /// Olm version; 1. Another is not spoken to.
     pub olm_version: u64,
-    /// Bit 0: may act for the account (steward, reserved).
+    /// Reserved. What makes a steward is its [`super::StewardCert`].
     pub rights: u64,
     /// Seconds since the Unix epoch. What was sent before is history to this device, not a gap.
     pub added: u64,
@@ -63,8 +64,8 @@ impl Signable for DeviceList {
     const PURPOSE: Purpose = Purpose::DeviceList;
     const LIMIT: usize = MAX_DEVICE_LIST;
 
-    fn signer(&self) -> [u8; 32] {
-        self.account.0
+    fn signer(&self, _: &Network) -> Result<[u8; 32], SignedError> {
+        Ok(self.account.0)
     }
 
     fn validate(&self) -> Result<(), CodecError> {

@@ -8,7 +8,8 @@ use super::check_version;
 use crate::codec::CodecError;
 use crate::ids::{AccountId, Hash, NodeId};
 use crate::limits::{MAX_HANDLE, MAX_NODE_NAME};
-use crate::signed::{Purpose, Signable};
+use crate::network::Network;
+use crate::signed::{Purpose, Signable, SignedError};
 
 /// The readable name of an account at its node: the part before the `@`.
 ///
@@ -131,8 +132,8 @@ impl Signable for HandleRecord {
     const PURPOSE: Purpose = Purpose::HandleRecord;
     const LIMIT: usize = 512 + MAX_NODE_NAME;
 
-    fn signer(&self) -> [u8; 32] {
-        self.node.0
+    fn signer(&self, _: &Network) -> Result<[u8; 32], SignedError> {
+        Ok(self.node.0)
     }
 
     fn validate(&self) -> Result<(), CodecError> {

@@ -6,11 +6,13 @@ mod devices;
 pub mod digest;
 mod handle;
 mod node;
+mod steward;
 
 pub use account::{AccountRecord, AccountRecordOrder};
 pub use devices::{Device, DeviceList, OLM_VERSION};
 pub use handle::{Handle, HandleChange, HandleError, HandleRecord};
 pub use node::NodeRecord;
+pub use steward::StewardCert;
 
 use crate::codec::CodecError;
 

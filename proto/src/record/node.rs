@@ -4,7 +4,8 @@ use super::check_version;
 use crate::codec::CodecError;
 use crate::ids::{Hash, NodeId};
 use crate::limits::{CLOCK_ALLOWANCE_SECONDS, MAX_NODE_NAME, MAX_NODE_RECORD};
-use crate::signed::{Purpose, Signable};
+use crate::network::Network;
+use crate::signed::{Purpose, Signable, SignedError};
 
 /// Where and how a node is reached.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,8 +62,8 @@ impl Signable for NodeRecord {
     const PURPOSE: Purpose = Purpose::NodeRecord;
     const LIMIT: usize = MAX_NODE_RECORD;
 
-    fn signer(&self) -> [u8; 32] {
-        self.node.0
+    fn signer(&self, _: &Network) -> Result<[u8; 32], SignedError> {
+        Ok(self.node.0)
     }
 
     fn validate(&self) -> Result<(), CodecError> {

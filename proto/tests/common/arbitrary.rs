@@ -2,6 +2,7 @@
 
 use postroad_proto::SigningKey;
 use postroad_proto::blob::Blob;
+use postroad_proto::codec;
 use postroad_proto::envelope::{Envelope, Header, Parcel, Route};
 use postroad_proto::error::ErrorCode;
 use postroad_proto::frame::Records;
@@ -11,7 +12,9 @@ use postroad_proto::merkle::Step;
 use postroad_proto::network::Network;
 use postroad_proto::prekey::{ClaimedPrekey, Prekey};
 use postroad_proto::receipt::{Receipt, ReceiptEntry, ReceiptItem, ReceiptRoot, Receipts};
-use postroad_proto::record::{AccountRecord, Device, DeviceList, Handle, HandleRecord, NodeRecord};
+use postroad_proto::record::{
+    AccountRecord, Device, DeviceList, Handle, HandleRecord, NodeRecord, StewardCert,
+};
 use postroad_proto::signed::{Signable, Signed};
 use postroad_proto::token::{DeliveryToken, InviteCode, InviteEntry, Proof, TokenEntry};
 use proptest::collection::vec;
@@ -213,8 +216,9 @@ prop_compose! {
         devices in hash(),
         lookup_key in option::of(hash()),
         (issued, expires) in any::<(u64, u64)>(),
+        steward in option::of((signing_key(), flags(), 1u8.., any::<u64>())),
     ) -> (Signed<AccountRecord>, AccountRecord) {
-        let record = AccountRecord {
+        let mut record = AccountRecord {
             version: 1,
             flags,
             account: AccountId(key.verifying_key().to_bytes()),
@@ -230,7 +234,21 @@ prop_compose! {
             expires,
             steward: None,
         };
-        (sign(&record, &key), record)
+        let Some((by, flags, device, cert_issued)) = steward else {
+            return (sign(&record, &key), record);
+        };
+        let cert = StewardCert {
+            version: 1,
+            flags,
+            account: record.account,
+            epoch,
+            device,
+            key: Hash(by.verifying_key().to_bytes()),
+            issued: cert_issued,
+            expires: cert_issued.max(issued),
+        };
+        record.steward = Some(codec::encode(&sign(&cert, &key)).expect("encodes").into());
+        (sign(&record, &by), record)
     }
 }
 

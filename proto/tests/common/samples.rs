@@ -18,7 +18,9 @@ use postroad_proto::receipt::{
     Receipt, ReceiptEntry, ReceiptItem, ReceiptKind, ReceiptRoot, Receipts, role,
 };
 use postroad_proto::record::digest::{self, Entry};
-use postroad_proto::record::{AccountRecord, Device, DeviceList, HandleRecord, NodeRecord};
+use postroad_proto::record::{
+    AccountRecord, Device, DeviceList, HandleRecord, NodeRecord, StewardCert,
+};
 use postroad_proto::signed::{Purpose, Signed, sign};
 use postroad_proto::token::{DeliveryToken, InviteCode, TokenEntry, TokenSecret};
 use postroad_proto::{Signer as _, SigningKey};
@@ -149,6 +151,27 @@ pub(crate) fn account_record() -> AccountRecord {
 
 pub(crate) fn signed_account_record() -> Signed<AccountRecord> {
     Signed::new(&account_record(), &key(ALICE_SEED), &network()).expect("signs")
+}
+
+/// Alice's third device may sign her record.
+pub(crate) fn steward_cert() -> StewardCert {
+    StewardCert {
+        version: 1,
+        flags: 0,
+        account: alice(),
+        epoch: 1,
+        device: 3,
+        key: Hash(verifying(OLM_SEED)),
+        issued: NOW,
+        expires: NOW + 90 * DAY,
+    }
+}
+
+/// A record for a steward to sign, under a certificate that `by` has signed.
+pub(crate) fn steward_record(cert: &StewardCert, by: [u8; 32]) -> AccountRecord {
+    let cert = Signed::new(cert, &key(by), &network()).expect("signs");
+    let cert = postroad_proto::codec::encode(&cert).expect("encodes");
+    AccountRecord { steward: Some(cert.into()), ..account_record() }
 }
 
 /// The record of an account that moved from one node to the other.

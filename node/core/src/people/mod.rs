@@ -3,6 +3,7 @@
 pub(crate) mod accounts;
 pub(crate) mod invites;
 pub(crate) mod prekeys;
+pub(crate) mod records;
 pub(crate) mod recovery;
 pub(crate) mod rendezvous;
 pub(crate) mod requests;

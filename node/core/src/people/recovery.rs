@@ -2,7 +2,9 @@
 //! key brings back.
 
 use postroad_proto::codec;
+use postroad_proto::error::ErrorCode;
 use postroad_proto::frame::{Register, Registered};
+use postroad_proto::ids::Millis;
 use postroad_proto::record::{AccountRecord, DeviceList};
 
 use crate::changes::MailboxId;
@@ -11,13 +13,13 @@ use crate::reply::{Answer, Refusal, denied, ok};
 
 impl Core {
     /// The records in `ask` were opened and list the device that connected: whoever sends them holds
-    /// the account's key, or was given them by its holder.
+    /// the account's key, or was given them by its holder or a steward.
     pub(crate) fn recover(
         &mut self,
+        now: Millis,
         id: SessionId,
         ask: &Register,
-        record: &AccountRecord,
-        list: &DeviceList,
+        (record, list): (&AccountRecord, &DeviceList),
         mailbox: MailboxId,
     ) -> Answer {
         let account = mailbox.account;
@@ -28,15 +30,15 @@ impl Core {
         if !is_device {
             self.check_asked(&account)?;
         }
-        let put = self.replace_records(id, row, (&ask.record, record), (&ask.devices, list));
+        let put = self.replace_records(now, id, row, (&ask.record, record), (&ask.devices, list));
         match put {
             // A device that registers again may bring what it registered with at first.
             Err(_) if is_device => {}
-            Err(refusal) => {
+            Err(refusal) if refusal.code == ErrorCode::Conflict => {
                 let held = self.records_of(&account, false)?;
                 return Err(Refusal { result: codec::encode(&held).ok(), ..refusal });
             }
-            Ok(()) => {}
+            other => other?,
         }
         self.attach(id, mailbox);
         ok(&Registered { handle })

@@ -1,12 +1,15 @@
 //! Clients as a node sees them: keys, records, and sealed envelopes whose inside is arbitrary.
 
 use postroad_proto::SigningKey;
+use postroad_proto::codec;
 use postroad_proto::envelope::{Class, ENVELOPE_VERSION, Envelope, Header, Parcel, Route, mode};
 use postroad_proto::frame::{Frame, Hello, PrekeysPut, RecordsPut, Register, TokensPut};
 use postroad_proto::ids::{AccountId, Hash, NodeId};
 use postroad_proto::network::Network;
 use postroad_proto::prekey::Prekey;
-use postroad_proto::record::{AccountRecord, Device, DeviceList, OLM_VERSION, RECORD_VERSION};
+use postroad_proto::record::{
+    AccountRecord, Device, DeviceList, OLM_VERSION, RECORD_VERSION, StewardCert,
+};
 use postroad_proto::signed::Signed;
 use postroad_proto::token::{DeliveryToken, InviteCode, TokenEntry, TokenSecret};
 use serde_bytes::ByteArray;
@@ -61,6 +64,11 @@ impl Persona {
         AccountId(self.key.verifying_key().to_bytes())
     }
 
+    /// The Olm signing key of its devices.
+    pub fn olm(&self) -> SigningKey {
+        self.olm.clone()
+    }
+
     /// The Noise key of one of its devices.
     pub fn noise(&self, device: u8) -> Hash {
         let mut key = self.account().0;
@@ -94,7 +102,41 @@ impl Persona {
     }
 
     pub fn record(&self, seq: u64) -> Signed<AccountRecord> {
-        let record = AccountRecord {
+        Signed::new(&self.unsigned(seq), &self.key, &self.network).unwrap()
+    }
+
+    /// The same, signed by one of its devices under a certificate of this persona's epoch.
+    pub fn steward_record(&self, seq: u64, device: u8, expires: u64) -> Signed<AccountRecord> {
+        self.steward_record_of(seq, device, expires, |_| {})
+    }
+
+    /// The same, of a record with a change.
+    pub fn steward_record_of(
+        &self,
+        seq: u64,
+        device: u8,
+        expires: u64,
+        change: impl Fn(&mut AccountRecord),
+    ) -> Signed<AccountRecord> {
+        let cert = StewardCert {
+            version: RECORD_VERSION,
+            flags: 0,
+            account: self.account(),
+            epoch: self.epoch,
+            device,
+            key: Hash(self.olm.verifying_key().to_bytes()),
+            issued: 0,
+            expires,
+        };
+        let cert = Signed::new(&cert, &self.key, &self.network).unwrap();
+        let steward = Some(codec::encode(&cert).unwrap().into());
+        let mut record = AccountRecord { steward, ..self.unsigned(seq) };
+        change(&mut record);
+        Signed::new(&record, &self.olm, &self.network).unwrap()
+    }
+
+    fn unsigned(&self, seq: u64) -> AccountRecord {
+        AccountRecord {
             version: RECORD_VERSION,
             flags: 0,
             account: self.account(),
@@ -109,8 +151,7 @@ impl Persona {
             issued: 0,
             expires: u64::MAX,
             steward: None,
-        };
-        Signed::new(&record, &self.key, &self.network).unwrap()
+        }
     }
 
     pub fn hello(&self, device: Option<u8>) -> Frame {

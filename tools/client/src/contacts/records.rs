@@ -164,7 +164,8 @@ fn take_record(
     now: Millis,
 ) -> Result<News> {
     let held = contact.record.as_ref().map(|held| held.open(&own.network)).transpose()?;
-    let news = match held.as_ref().map(|held| held.compare(opened)) {
+    let order = contact.record.as_ref().map(|held| held.compare(record)).transpose()?;
+    let news = match order {
         None | Some(AccountRecordOrder::Newer) => News::Newer,
         Some(AccountRecordOrder::Same) => News::Held,
         Some(AccountRecordOrder::Older) => return Ok(News::Older),

@@ -81,9 +81,10 @@ impl Client {
         held: Option<&Signed<AccountRecord>>,
     ) -> Result<()> {
         let own = self.identity()?;
-        let Some(held) = held.and_then(|held| held.open(&own.network).ok()) else { return Ok(()) };
-        let record = own.record.open(&own.network)?;
-        if held.account != own.account || held.compare(&record) != AccountRecordOrder::Newer {
+        let Some(held) = held else { return Ok(()) };
+        let Ok(opened) = held.open(&own.network) else { return Ok(()) };
+        let is_newer = held.compare(&own.record)? == AccountRecordOrder::Newer;
+        if opened.account != own.account || !is_newer {
             return Ok(());
         }
         let (record, devices) = (Some(own.record.clone()), Some(own.devices.clone()));
