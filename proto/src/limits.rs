@@ -61,6 +61,8 @@ pub const CLOCK_ALLOWANCE_SECONDS: u64 = 600;
 pub const NODE_RECORD_SECONDS: u64 = 7 * 86_400;
 /// Validity of an `AccountRecord`, seconds: a year; afterwards "look for a newer one".
 pub const ACCOUNT_RECORD_SECONDS: u64 = 365 * 86_400;
+/// How far ahead an account may be deleted by its own word, seconds: 30 days to think again.
+pub const MAX_DELETION_SECONDS: u64 = 30 * 86_400;
 /// A rotated delivery token lives this much longer, seconds.
 pub const ROTATED_TOKEN_SECONDS: u64 = 30 * 86_400;
 /// What is sealed in place of a message, bytes: a sign of typing or presence with room to grow.

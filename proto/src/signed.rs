@@ -24,6 +24,8 @@ pub enum Purpose {
     AccountRecord,
     /// A [`crate::record::StewardCert`], by the account's key.
     StewardCert,
+    /// A [`crate::record::Deletion`], by the account's key.
+    Deletion,
     /// A [`crate::record::DeviceList`], by the account's key.
     DeviceList,
     /// A [`crate::record::HandleRecord`], by the node's key.
@@ -43,6 +45,7 @@ impl Purpose {
             Self::NodeRecord => "postroad v1 node record",
             Self::AccountRecord => "postroad v1 account record",
             Self::StewardCert => "postroad v1 steward certificate",
+            Self::Deletion => "postroad v1 deletion",
             Self::DeviceList => "postroad v1 device list",
             Self::HandleRecord => "postroad v1 handle record",
             Self::ReceiptRoot => "postroad v1 receipt root",

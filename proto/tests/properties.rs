@@ -22,7 +22,7 @@ use postroad_proto::link::{ContactLink, JoinLink, NodeLink};
 use postroad_proto::merkle::{self, Step};
 use postroad_proto::pair::{ContentKey, PairError, SealSecret, open_body, open_header, seal_body};
 use postroad_proto::receipt::Receipt;
-use postroad_proto::record::{AccountRecord, NodeRecord};
+use postroad_proto::record::{AccountRecord, Deletion, NodeRecord};
 use postroad_proto::signed::{self, Purpose, Signable, Signed, SignedError};
 use proptest::prelude::*;
 use proptest::test_runner::Config;
@@ -177,8 +177,9 @@ proptest! {
     #[test]
     fn records_round_trip(
         node in node_record(), account in account_record(), devices in device_list(),
-        handle in handle_record(), root in receipt_root(),
+        handle in handle_record(), root in receipt_root(), deletion in deletion(),
     ) {
+        returns(&deletion)?;
         returns(&node)?;
         returns(&account)?;
         returns(&devices)?;
@@ -190,8 +191,9 @@ proptest! {
     fn damaged_records_never_verify(
         node in node_record(), account in account_record(), devices in device_list(),
         handle in handle_record(), root in receipt_root(),
-        damage in prop::collection::vec(damage(), 8),
+        deletion in deletion(), damage in prop::collection::vec(damage(), 8),
     ) {
+        never_verifies(&deletion.0, &damage)?;
         never_verifies(&node.0, &damage)?;
         never_verifies(&account.0, &damage)?;
         never_verifies(&devices.0, &damage)?;
@@ -204,7 +206,7 @@ proptest! {
         let purposes = [
             Purpose::NodeRecord, Purpose::AccountRecord, Purpose::DeviceList,
             Purpose::HandleRecord, Purpose::ReceiptRoot, Purpose::Prekey, Purpose::Queued,
-            Purpose::StewardCert,
+            Purpose::StewardCert, Purpose::Deletion,
         ];
         let key = samples::key(seed);
         let public = key.verifying_key().to_bytes();
@@ -383,6 +385,9 @@ fn records_that_break_a_rule_are_refused_though_well_signed() {
     let mut other_olm = list();
     other_olm.devices[1].olm_version = 2;
     assert!(opened(&other_olm, samples::ALICE_SEED).is_err());
+    let early = Deletion { delete_at: samples::NOW - 1, ..samples::deletion() };
+    assert!(opened(&early, samples::ALICE_SEED).is_err());
+    assert!(opened(&samples::deletion(), samples::OLM_SEED).is_err(), "no linked device");
     let how = postroad_proto::record::HandleRecord { how: 5, ..samples::handle_record() };
     assert!(opened(&how, samples::NODE_SEED).is_err());
     // What is not critical passes.

@@ -29,7 +29,7 @@ use postroad_proto::pair::{
     self, ContentKey, Context, HeaderContent, KeyGrant, SealSecret, seal_public,
 };
 use postroad_proto::receipt::{Receipt, ReceiptItem};
-use postroad_proto::record::{AccountRecord, StewardCert, digest};
+use postroad_proto::record::{AccountRecord, Deletion, StewardCert, digest};
 use postroad_proto::safety;
 use postroad_proto::signed::{Purpose, Signable, Signed, signature_input};
 use postroad_proto::token::{DeliveryToken, Proof, TokenSecret, redeemed_label, request_tag};
@@ -264,6 +264,7 @@ fn signatures() {
         Purpose::Prekey,
         Purpose::Queued,
         Purpose::StewardCert,
+        Purpose::Deletion,
     ];
     let key = key(ALICE_SEED);
     let public = key.verifying_key().to_bytes();
@@ -388,6 +389,7 @@ fn record_pairs() -> [(Signed<AccountRecord>, Signed<AccountRecord>, &'static st
 
 #[test]
 fn records_and_prekeys() {
+    let called_off = Deletion { at: NOW + DAY, delete_at: 0, ..deletion() };
     let made = json!({
         "network": network().name(),
         "records": [
@@ -398,6 +400,8 @@ fn records_and_prekeys() {
             record("HandleRecord", &handle_record(), NODE_SEED),
             record("StewardCert", &steward_cert(), ALICE_SEED),
             record("AccountRecord, by a steward", &steward_record(&steward_cert(), ALICE_SEED), OLM_SEED),
+            record("Deletion", &deletion(), ALICE_SEED),
+            record("Deletion, called off", &called_off, ALICE_SEED),
         ],
         "refused_records": refused_records().map(|(why, signed)| {
             json!({ "why": why, "hex": hex(&codec::encode(&signed).unwrap()) })
@@ -426,6 +430,8 @@ fn records_and_prekeys() {
     opens(&records[4], &handle_record());
     opens(&records[5], &steward_cert());
     opens(&records[6], &steward_record(&steward_cert(), ALICE_SEED));
+    opens(&records[7], &deletion());
+    opens(&records[8], &called_off);
     for case in list(&golden["refused_records"]) {
         let signed: Signed<AccountRecord> = codec::decode(&bytes(case, "hex"), 8192).unwrap();
         assert!(signed.open(&network()).is_err(), "{case}");

@@ -300,6 +300,7 @@ impl Core {
         core.timers.set(Timer::Neighbours, now);
         core.timers.set(Timer::Compare, now);
         core.timers.set(Timer::Routes, now);
+        core.timers.set(Timer::Departures, now);
         Ok(core)
     }
 
@@ -327,6 +328,7 @@ impl Core {
                 Timer::Asks => self.drop_overdue_asks(now),
                 Timer::Links => self.close_silent_links(now),
                 Timer::Rendezvous => self.end_overdue_meetings(),
+                Timer::Departures => self.delete_departed(now),
                 Timer::Outbox(node) => self.look_after_outbox(now, node),
             }
         }

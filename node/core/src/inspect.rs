@@ -73,6 +73,8 @@ pub struct UserView {
     pub bytes: u64,
     /// When it registered, seconds since the Unix epoch.
     pub since: u64,
+    /// When it is to be deleted by its own word, seconds since the Unix epoch; 0 for never.
+    pub delete_at: u64,
 }
 
 /// An invite of the operator's.
@@ -224,6 +226,7 @@ impl Core {
             messages: boxes.iter().map(|m| m.messages).sum(),
             bytes: boxes.iter().map(|m| m.bytes).sum(),
             since: row.since,
+            delete_at: row.delete_at().unwrap_or(0),
         })
     }
 

@@ -154,6 +154,10 @@ impl Core {
                 let answer = self.vault_get(&account, &ask);
                 self.answer(id, ask.request, answer);
             }
+            Frame::AccountDelete(ask) => {
+                let answer = self.account_delete(now, account, &ask);
+                self.answer(id, ask.request, answer);
+            }
             Frame::RendezvousOpen(ask) => {
                 let answer = self.rendezvous_open(now, account, &ask);
                 self.answer(id, ask.request, answer);
@@ -238,6 +242,7 @@ impl Core {
             registered: mailbox.is_some(),
             one_time_keys: mailbox.map_or(0, |m| self.one_time_keys(m) as u64),
             record: row.map(|row| row.record.clone()),
+            delete_at: row.and_then(|row| row.delete_at()),
         };
         self.group.release(id, welcome);
     }

@@ -10,7 +10,9 @@ use postroad_proto::ids::{AccountId, DeviceNumber, Hash, NodeId};
 use postroad_proto::limits::{MAX_DEVICE_LIST, MAX_DEVICES};
 use postroad_proto::prekey::Prekey;
 use postroad_proto::receipt::ReceiptRoot;
-use postroad_proto::record::{AccountRecord, DeviceList, Handle, HandleRecord, NodeRecord};
+use postroad_proto::record::{
+    AccountRecord, Deletion, DeviceList, Handle, HandleRecord, NodeRecord,
+};
 use postroad_proto::signed::Signed;
 use postroad_proto::token::{RequestTag, TokenEntry};
 use serde::de::DeserializeOwned;
@@ -192,6 +194,9 @@ pub(crate) struct AccountRow {
     /// Whether its record names another home by now.
     #[serde(default)]
     pub(crate) moved: bool,
+    /// What it last said of its deletion here.
+    #[serde(default)]
+    pub(crate) deletion: Option<Signed<Deletion>>,
 }
 row!(AccountRow = 2, AccountId, |k| k.0.to_vec(), |b| AccountId::from_slice(b));
 

@@ -19,6 +19,8 @@ pub(crate) enum Timer {
     Links,
     /// Ending rendezvous whose time is over.
     Rendezvous,
+    /// Deleting accounts whose time has come.
+    Departures,
     /// Handing mail to a node: the next try, an answer that is overdue, a refusal that is over.
     Outbox(NodeId),
 }

@@ -66,6 +66,7 @@ pub(super) struct User {
     messages: u64,
     bytes: u64,
     since: Option<String>,
+    delete_at: Option<String>,
 }
 
 impl From<UserView> for User {
@@ -77,6 +78,7 @@ impl From<UserView> for User {
             messages: view.messages,
             bytes: view.bytes,
             since: time(view.since),
+            delete_at: time(view.delete_at),
         }
     }
 }

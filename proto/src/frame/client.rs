@@ -9,7 +9,7 @@ use crate::envelope::Envelope;
 use crate::ids::{AccountId, DeviceNumber, Hash, NodeId, ParcelId};
 use crate::prekey::Prekey;
 use crate::receipt::ReceiptRoot;
-use crate::record::{AccountRecord, DeviceList, Handle, HandleRecord};
+use crate::record::{AccountRecord, Deletion, DeviceList, Handle, HandleRecord};
 use crate::signed::Signed;
 use crate::token::{DeliveryToken, InviteCode, InviteEntry, Proof, TokenEntry};
 
@@ -241,5 +241,13 @@ frames! {
         request: u64,
         /// Which part, from 0.
         part: u64,
+    }
+    /// Client: its account is to be deleted here, or is not. Result: nothing; with CONFLICT the
+    /// `Signed<Deletion>` that is held.
+    AccountDelete = 26 {
+        /// Ties the answer to it.
+        request: u64,
+        /// Names this node. The later statement counts.
+        statement: Signed<Deletion>,
     }
 }

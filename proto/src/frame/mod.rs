@@ -81,7 +81,7 @@ frame! {
     Hello, Register, RecordsGet, RecordsPut, PrekeysPut, PrekeysClaim, TokensPut, TokensDrop,
     TokensList, TokensRedeem, InvitesPut, InvitesDrop, RequestsSettle, Send, Ack, Credit, Ping,
     SettingsPut, Locate, EphemeralSend, RendezvousOpen, RendezvousJoin, RendezvousSend,
-    VaultPut, VaultGet,
+    VaultPut, VaultGet, AccountDelete,
     MailOpen, MailOpened, Batch, BatchReply, Late, NodesDigest, NodesList, NodesGet,
     Welcome, Done, Accepted, Refused, Push, Notice, Waiting, EphemeralPush, RendezvousPush,
     RendezvousPeer,

@@ -34,6 +34,9 @@ frames! {
         one_time_keys: u64,
         /// The current record of the account.
         record: Option<Signed<AccountRecord>>,
+        /// When the account is to be deleted here by its own word, seconds since the Unix epoch.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        delete_at: Option<u64>,
     }
     /// Node: answers a request.
     Done = 65 {

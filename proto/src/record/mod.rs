@@ -2,6 +2,7 @@
 //! `spec/records.md` is the normative text.
 
 mod account;
+mod deletion;
 mod devices;
 pub mod digest;
 mod handle;
@@ -9,6 +10,7 @@ mod node;
 mod steward;
 
 pub use account::{AccountRecord, AccountRecordOrder};
+pub use deletion::Deletion;
 pub use devices::{Device, DeviceList, OLM_VERSION};
 pub use handle::{Handle, HandleChange, HandleError, HandleRecord};
 pub use node::NodeRecord;

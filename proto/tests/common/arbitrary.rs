@@ -13,7 +13,7 @@ use postroad_proto::network::Network;
 use postroad_proto::prekey::{ClaimedPrekey, Prekey};
 use postroad_proto::receipt::{Receipt, ReceiptEntry, ReceiptItem, ReceiptRoot, Receipts};
 use postroad_proto::record::{
-    AccountRecord, Device, DeviceList, Handle, HandleRecord, NodeRecord, StewardCert,
+    AccountRecord, Deletion, Device, DeviceList, Handle, HandleRecord, NodeRecord, StewardCert,
 };
 use postroad_proto::signed::{Signable, Signed};
 use postroad_proto::token::{DeliveryToken, InviteCode, InviteEntry, Proof, TokenEntry};
@@ -249,6 +249,20 @@ prop_compose! {
         };
         record.steward = Some(codec::encode(&sign(&cert, &key)).expect("encodes").into());
         (sign(&record, &by), record)
+    }
+}
+
+prop_compose! {
+    pub(crate) fn deletion()(
+        key in signing_key(),
+        flags in flags(),
+        node in node(),
+        (at, delete_at) in any::<(u64, u64)>(),
+    ) -> (Signed<Deletion>, Deletion) {
+        let account = AccountId(key.verifying_key().to_bytes());
+        let delete_at = if delete_at < at { 0 } else { delete_at };
+        let deletion = Deletion { version: 1, flags, account, node, at, delete_at };
+        (sign(&deletion, &key), deletion)
     }
 }
 

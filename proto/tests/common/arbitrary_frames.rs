@@ -164,6 +164,8 @@ fn vault_frame() -> BoxedStrategy<Frame> {
             }
         ),
         (n(), n()).prop_map(|(request, part)| VaultGet { request, part }.into()),
+        (n(), deletion())
+            .prop_map(|(request, (statement, _))| { AccountDelete { request, statement }.into() }),
     ]
     .boxed()
 }
@@ -183,7 +185,8 @@ fn answer_frame() -> BoxedStrategy<Frame> {
             in_flight,
         },
     );
-    let welcome = (n(), n(), array(), limits, n(), any::<bool>(), n(), option::of(signed_record()));
+    let record = (option::of(signed_record()), option::of(n()));
+    let welcome = (n(), n(), array(), limits, n(), any::<bool>(), n(), record);
     let refused = (
         n(),
         option::of(account()),
@@ -196,6 +199,7 @@ fn answer_frame() -> BoxedStrategy<Frame> {
     prop_oneof![
         welcome.prop_map(
             |(version, generation, run, limits, time, registered, one_time_keys, record)| {
+                let (record, delete_at) = record;
                 Welcome {
                     version,
                     generation,
@@ -205,6 +209,7 @@ fn answer_frame() -> BoxedStrategy<Frame> {
                     registered,
                     one_time_keys,
                     record,
+                    delete_at,
                 }
                 .into()
             }

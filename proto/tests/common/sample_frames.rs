@@ -218,6 +218,7 @@ fn vault_frames() -> Vec<(&'static str, Frame)> {
         ("get a part of a vault", VaultGet { request: 19, part: 1 }.into()),
         ("another vault is held", conflict.into()),
         ("a part of a vault", done.into()),
+        ("delete the account", AccountDelete { request: 20, statement: signed_deletion() }.into()),
     ]
 }
 
@@ -314,8 +315,10 @@ fn session_frames() -> Vec<(&'static str, Frame)> {
         registered: true,
         one_time_keys: 87,
         record: Some(signed_account_record()),
+        delete_at: None,
     };
     let stranger = Welcome { registered: false, one_time_keys: 0, record: None, ..welcome.clone() };
+    let leaving = Welcome { delete_at: Some(deletion().delete_at), ..welcome.clone() };
     let count = codec::encode(&Count { count: 88 }).expect("encodes");
     let failed = Done {
         request: 2,
@@ -351,6 +354,7 @@ fn session_frames() -> Vec<(&'static str, Frame)> {
     vec![
         ("welcome", welcome.into()),
         ("welcome of an unregistered device", stranger.into()),
+        ("welcome while a deletion is pending", leaving.into()),
         ("done", done.into()),
         ("failed", failed.into()),
         ("refused parcel", refused.into()),

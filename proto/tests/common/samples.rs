@@ -19,7 +19,7 @@ use postroad_proto::receipt::{
 };
 use postroad_proto::record::digest::{self, Entry};
 use postroad_proto::record::{
-    AccountRecord, Device, DeviceList, HandleRecord, NodeRecord, StewardCert,
+    AccountRecord, Deletion, Device, DeviceList, HandleRecord, NodeRecord, StewardCert,
 };
 use postroad_proto::signed::{Purpose, Signed, sign};
 use postroad_proto::token::{DeliveryToken, InviteCode, TokenEntry, TokenSecret};
@@ -151,6 +151,16 @@ pub(crate) fn account_record() -> AccountRecord {
 
 pub(crate) fn signed_account_record() -> Signed<AccountRecord> {
     Signed::new(&account_record(), &key(ALICE_SEED), &network()).expect("signs")
+}
+
+/// Alice's account is to be deleted in a week.
+pub(crate) fn deletion() -> Deletion {
+    let (account, node) = (alice(), node());
+    Deletion { version: 1, flags: 0, account, node, at: NOW, delete_at: NOW + 7 * DAY }
+}
+
+pub(crate) fn signed_deletion() -> Signed<Deletion> {
+    Signed::new(&deletion(), &key(ALICE_SEED), &network()).expect("signs")
 }
 
 /// Alice's third device may sign her record.

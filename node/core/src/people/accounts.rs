@@ -121,6 +121,7 @@ impl Core {
             invite,
             tokens_of: 0,
             moved: false,
+            deletion: None,
         };
         self.accounts_by_number.insert(number, record.account);
         self.tables.accounts.put(record.account, row, &mut self.group.staged);
@@ -169,7 +170,8 @@ impl Core {
         DONE
     }
 
-    /// Removes an account and all that is its: the operator's decision. Its handle stays reserved.
+    /// Removes an account and all that is its: the operator's decision, or its own. Its handle stays
+    /// reserved.
     /// False when there is none.
     pub fn delete_account(&mut self, now: Millis, account: &AccountId) -> bool {
         let Some(row) = self.tables.accounts.remove(account, &mut self.group.staged) else {

@@ -1,6 +1,7 @@
 //! Who is homed here, and who may write to whom.
 
 pub(crate) mod accounts;
+pub(crate) mod departures;
 pub(crate) mod invites;
 pub(crate) mod prekeys;
 pub(crate) mod records;

@@ -153,6 +153,7 @@ impl Home {
             registered: hello.account.is_some(),
             one_time_keys: 50,
             record: None,
+            delete_at: None,
         }
         .into()
     }
