@@ -63,6 +63,9 @@ pub const NODE_RECORD_SECONDS: u64 = 7 * 86_400;
 pub const ACCOUNT_RECORD_SECONDS: u64 = 365 * 86_400;
 /// How far ahead an account may be deleted by its own word, seconds: 30 days to think again.
 pub const MAX_DELETION_SECONDS: u64 = 30 * 86_400;
+/// How long an old home says where an account went, seconds: 90 days, for contacts who write once in a
+/// while; mail that lay there has been over for two months then.
+pub const FORWARD_SECONDS: u64 = 90 * 86_400;
 /// A rotated delivery token lives this much longer, seconds.
 pub const ROTATED_TOKEN_SECONDS: u64 = 30 * 86_400;
 /// What is sealed in place of a message, bytes: a sign of typing or presence with room to grow.

@@ -296,6 +296,7 @@ impl Core {
         core.open_mailboxes(recovered, now);
         core.load_routes();
         core.open_vaults();
+        core.open_forwards(now);
         core.reopen_outboxes();
         core.timers.set(Timer::Neighbours, now);
         core.timers.set(Timer::Compare, now);

@@ -73,7 +73,8 @@ pub struct UserView {
     pub bytes: u64,
     /// When it registered, seconds since the Unix epoch.
     pub since: u64,
-    /// When it is to be deleted by its own word, seconds since the Unix epoch; 0 for never.
+    /// When it is to be deleted, by its own word or because it moved away, seconds since the Unix
+    /// epoch; 0 for never.
     pub delete_at: u64,
 }
 
@@ -226,7 +227,7 @@ impl Core {
             messages: boxes.iter().map(|m| m.messages).sum(),
             bytes: boxes.iter().map(|m| m.bytes).sum(),
             since: row.since,
-            delete_at: row.delete_at().unwrap_or(0),
+            delete_at: row.departure().map_or(0, |(at, _)| at),
         })
     }
 

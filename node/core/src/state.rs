@@ -197,6 +197,9 @@ pub(crate) struct AccountRow {
     /// What it last said of its deletion here.
     #[serde(default)]
     pub(crate) deletion: Option<Signed<Deletion>>,
+    /// When it moved away, seconds since the Unix epoch; 0 when it did not.
+    #[serde(default)]
+    pub(crate) moved_at: u64,
 }
 row!(AccountRow = 2, AccountId, |k| k.0.to_vec(), |b| AccountId::from_slice(b));
 

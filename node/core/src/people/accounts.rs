@@ -122,6 +122,7 @@ impl Core {
             tokens_of: 0,
             moved: false,
             deletion: None,
+            moved_at: 0,
         };
         self.accounts_by_number.insert(number, record.account);
         self.tables.accounts.put(record.account, row, &mut self.group.staged);
@@ -174,6 +175,11 @@ impl Core {
     /// reserved.
     /// False when there is none.
     pub fn delete_account(&mut self, now: Millis, account: &AccountId) -> bool {
+        self.remove_account(now, account, "the account is gone")
+    }
+
+    /// The same, and what its devices that are connected are told.
+    pub(crate) fn remove_account(&mut self, now: Millis, account: &AccountId, text: &str) -> bool {
         let Some(row) = self.tables.accounts.remove(account, &mut self.group.staged) else {
             return false;
         };
@@ -194,7 +200,7 @@ impl Core {
             let mailbox = MailboxId { account: *account, device };
             self.drop_mailbox(mailbox);
             if let Some(session) = self.online.get(&mailbox).copied() {
-                self.hang_up(session, ErrorCode::Denied, "the account is gone");
+                self.hang_up(session, ErrorCode::Denied, text);
             }
         }
         true

@@ -1,10 +1,11 @@
-//! Accounts that go: at their own word, which can be taken back until its time has come.
+//! Accounts that go: at their own word, which can be taken back until its time has come, and those that
+//! moved away long ago.
 
 use postroad_proto::codec;
 use postroad_proto::error::ErrorCode;
 use postroad_proto::frame::AccountDelete;
 use postroad_proto::ids::{AccountId, Millis};
-use postroad_proto::limits::{CLOCK_ALLOWANCE_SECONDS, MAX_DELETION_SECONDS};
+use postroad_proto::limits::{CLOCK_ALLOWANCE_SECONDS, FORWARD_SECONDS, MAX_DELETION_SECONDS};
 use postroad_proto::record::Deletion;
 use postroad_proto::signed::Signable;
 
@@ -26,6 +27,17 @@ impl AccountRow {
     /// When it is to be deleted, seconds since the Unix epoch.
     pub(crate) fn delete_at(&self) -> Option<u64> {
         self.deletion().map(|said| said.delete_at).filter(|at| *at != 0)
+    }
+
+    /// When it leaves this node for good, seconds since the Unix epoch, and what its devices are told:
+    /// for whichever reason comes first.
+    pub(crate) fn departure(&self) -> Option<(u64, &'static str)> {
+        let own_word = self.delete_at().map(|at| (at, "the account is gone"));
+        let forward = self.moved.then(|| {
+            let ends = self.moved_at.saturating_add(FORWARD_SECONDS);
+            (ends, "the account has moved; its forward has ended")
+        });
+        [own_word, forward].into_iter().flatten().min()
     }
 }
 
@@ -66,22 +78,37 @@ impl Core {
         DONE
     }
 
+    /// Accounts that moved away before the time of that was written down: it counts from now.
+    pub(crate) fn open_forwards(&mut self, now: Millis) {
+        let rows = self.tables.accounts.iter();
+        let untimed: Vec<_> = rows
+            .filter(|(_, row)| row.moved && row.moved_at == 0)
+            .map(|(account, row)| (*account, AccountRow { moved_at: now / 1000, ..row.clone() }))
+            .collect();
+        for (account, row) in untimed {
+            self.tables.accounts.put(account, row, &mut self.group.staged);
+        }
+    }
+
     /// Deletes the accounts whose time has come: as many as fit a group.
     pub(crate) fn delete_departed(&mut self, now: Millis) {
         let rows = self.tables.accounts.iter();
-        let mut leaving: Vec<(u64, AccountId)> =
-            rows.filter_map(|(account, row)| Some((row.delete_at()?, *account))).collect();
-        leaving.sort_unstable();
-        for (at, account) in leaving {
+        let departures = rows.filter_map(|(account, row)| {
+            let (at, text) = row.departure()?;
+            Some((at, *account, text))
+        });
+        let mut departures: Vec<_> = departures.collect();
+        departures.sort_unstable();
+        for (at, account, text) in departures {
             if at > now / 1000 || self.staged_bytes() >= GROUP_BYTES {
                 return self.look_for_departures_at(now, at);
             }
-            self.delete_account(now, &account);
+            self.remove_account(now, &account, text);
         }
     }
 
     /// `at` in seconds since the Unix epoch. What is due already is next.
-    fn look_for_departures_at(&mut self, now: Millis, at: u64) {
+    pub(crate) fn look_for_departures_at(&mut self, now: Millis, at: u64) {
         let ahead = at.saturating_mul(1000).saturating_sub(now).max(1);
         self.timers.set_by(Timer::Departures, self.steady.saturating_add(ahead));
     }

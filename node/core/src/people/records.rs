@@ -124,10 +124,18 @@ impl Core {
             return Err(Refusal::new(ErrorCode::Conflict, "a newer device list is held"));
         }
         self.drop_missing_devices(id, &new.account, list);
-        // An account that leaves is kept, so that whoever writes to it learns where it went.
+        // An account that leaves is kept for a time, so that whoever writes to it learns where it went.
         let moved = new.home != self.node;
+        let moved_at = match (moved, row.moved) {
+            (true, true) => row.moved_at,
+            (true, false) => now / 1000,
+            (false, _) => 0,
+        };
         let devices = devices.clone().into();
-        let row = AccountRow { record: record.clone(), devices, moved, ..row };
+        let row = AccountRow { record: record.clone(), devices, moved, moved_at, ..row };
+        if let Some((at, _)) = row.departure() {
+            self.look_for_departures_at(now, at);
+        }
         self.tables.accounts.put(new.account, row, &mut self.group.staged);
         Ok(())
     }

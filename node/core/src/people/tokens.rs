@@ -78,9 +78,6 @@ impl Core {
     ) -> Answer {
         self.check_here(&ask.node)?;
         self.take_lookup(now, asker)?;
-        if self.tables.contact_invites.get(&(ask.account, ask.invite.hash())).is_some() {
-            self.check_asked(&ask.account)?;
-        }
         self.redeem(now, &ask.account, &ask.invite.hash(), ask.token)
             .map_err(|refusal| self.unless_unsure(now, Some(&ask.account), refusal))?;
         ok(&self.records_of(&ask.account, false)?)
@@ -100,9 +97,10 @@ impl Core {
             return Err(InviteState::Unknown.refusal());
         };
         if self.tables.tokens.get(&(*account, token)).is_some() {
-            return Ok(());
+            return self.check_asked(account);
         }
         let row = row.used_once(now / 1000).map_err(InviteState::refusal)?;
+        self.check_asked(account)?;
         self.check_space()?;
         let (from, to) = account_range(*account);
         if self.tables.tokens.range(from, to).count() >= MAX_PER_ACCOUNT {
