@@ -25,6 +25,7 @@ pub mod pair;
 pub mod prekey;
 pub mod receipt;
 pub mod record;
+pub mod recovery;
 pub mod safety;
 pub mod signed;
 pub mod sync;

@@ -9,7 +9,8 @@ use crate::codec::{self, CodecError};
 use crate::ids::{AccountId, DeviceNumber, Hash};
 use crate::limits::MAX_BODY;
 use crate::network::Network;
-use crate::record::{AccountRecord, DeviceList, HandleRecord};
+use crate::record::{AccountRecord, DeviceList, HandleRecord, StewardCert};
+use crate::recovery::VaultKey;
 use crate::signed::Signed;
 use crate::sync::Item;
 
@@ -111,6 +112,10 @@ pub struct Grant {
     pub tokens: SharedSecret,
     /// The invite in the account's own link.
     pub invite: Option<ByteArray<16>>,
+    /// What the account's vault is sealed under.
+    pub vault: VaultKey,
+    /// The device's certificate as a steward.
+    pub steward: Option<Signed<StewardCert>>,
 }
 
 /// Some of what the old device has.

@@ -9,7 +9,8 @@ use crate::blob::Blob;
 use crate::codec::{self, CodecError};
 use crate::ids::{AccountId, DeviceNumber, MessageId, Millis, NodeId};
 use crate::limits::MAX_BODY;
-use crate::record::{AccountRecord, DeviceList, HandleRecord};
+use crate::record::{AccountRecord, DeviceList, HandleRecord, StewardCert};
+use crate::recovery::VaultKey;
 use crate::signed::Signed;
 
 /// Content of [`crate::content::kind::SYNC`]: items, to be applied in order.
@@ -253,6 +254,12 @@ pub struct OwnRecords {
     pub record: Signed<AccountRecord>,
     /// Its devices; the record names its hash.
     pub devices: Signed<DeviceList>,
+    /// In a new epoch, what the account's vault is sealed under from now on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vault: Option<VaultKey>,
+    /// In a new epoch, certificates of the devices that stay stewards.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stewards: Option<Vec<Signed<StewardCert>>>,
 }
 
 /// What a device lacks of a conversation and its writer no longer sends: whoever has it sends a

@@ -229,9 +229,8 @@ fn notation(kind: &str) -> String {
         "DeviceNumber" => "u8",
         "String" | "Handle" | "Network" => "text",
         "Blob" => "bytes",
-        "AccountId" | "NodeId" | "Hash" | "EphemeralSecret" | "LinkSecret" | "SharedSecret" => {
-            "bytes(32)"
-        }
+        "AccountId" | "NodeId" | "Hash" | "EphemeralSecret" | "LinkSecret" | "SharedSecret"
+        | "VaultKey" => "bytes(32)",
         "ParcelId" | "MessageId" | "ConversationId" | "DeliveryToken" | "InviteCode" => "bytes(16)",
         "Label" => "bytes(8)",
         other => other,

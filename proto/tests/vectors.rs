@@ -30,6 +30,7 @@ use postroad_proto::pair::{
 };
 use postroad_proto::receipt::{Receipt, ReceiptItem};
 use postroad_proto::record::{AccountRecord, Deletion, StewardCert, digest};
+use postroad_proto::recovery;
 use postroad_proto::safety;
 use postroad_proto::signed::{Purpose, Signable, Signed, signature_input};
 use postroad_proto::token::{DeliveryToken, Proof, TokenSecret, redeemed_label, request_tag};
@@ -729,6 +730,16 @@ fn what_own_devices_say() {
             "messages": messages,
             "refused": [hex(&cut), ""],
         },
+        "recovery": {
+            "seed": hex(&[7; 32]),
+            "phrase": recovery::phrase(&[7; 32]).as_str(),
+            "epoch": 1,
+            "vault_key": hex(&vault_key().0),
+            "vault": case("Vault", &vault()),
+            "nonce": hex(&[9; 24]),
+            "account": hex(&alice().0),
+            "sealed": hex(&vault_key().seal(&alice(), &vault(), [9; 24]).unwrap()),
+        },
     });
     let golden = golden("devices.json", &made);
     reads(&golden["sync"], &sync());
@@ -746,6 +757,10 @@ fn what_own_devices_say() {
         assert!(LinkMessage::decode(&unhex(refused.as_str().unwrap())).is_err());
     }
     assert_eq!(LinkMessage::decode(&[99, 0xa0]), Ok(None));
+    let golden = &golden["recovery"];
+    assert_eq!(hex(&*recovery::seed(field(golden, "phrase")).unwrap()), field(golden, "seed"));
+    reads(&golden["vault"], &vault());
+    assert_eq!(vault_key().open(&alice(), &bytes(golden, "sealed")), Ok(vault()));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
@@ -51,6 +51,22 @@ impl Home {
 
     fn run(&self, words: &[String]) -> Output {
         let output = self.command(words).output().unwrap();
+        assert!(output.status.success(), "{words:?}: {output:?}");
+        output
+    }
+
+    /// With something on standard input.
+    fn run_with(&self, words: &[String], input: &str) -> Output {
+        let mut child = self
+            .command(words)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // One that asks for nothing does not read it.
+        let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+        let output = child.wait_with_output().unwrap();
         assert!(output.status.success(), "{words:?}: {output:?}");
         output
     }
@@ -127,6 +143,7 @@ fn the_readme_works_as_it_stands() {
     }
     assert_eq!(bob.json("pouch --json inbox")[0]["text"], "hello");
     second_device(&alice);
+    comes_back(&operator, &alice);
 }
 
 /// Links another device as the README says.
@@ -151,6 +168,27 @@ fn second_device(alice: &Home) {
     }
     assert_eq!(laptop.json("pouch --json read bob")[0]["text"], "hello");
     assert_eq!(alice.json("pouch --json device ls").as_array().unwrap().len(), 2);
+}
+
+/// Writes down the recovery phrase and restores from it as the README says.
+fn comes_back(operator: &Home, alice: &Home) {
+    let status = operator.json("postroad --json status");
+    let link = status["node"]["link"].as_str().unwrap().to_owned();
+    let phrase = alice.json("pouch --json backup phrase")["phrase"].as_str().unwrap().to_owned();
+    for words in commands("When everything is lost") {
+        let fill = |word: &String| if word == "NODE-LINK" { link.clone() } else { word.clone() };
+        let mut words: Vec<String> = words.iter().map(fill).collect();
+        match words[1].as_str() {
+            // Without a terminal the words come from a file, and nobody can be asked.
+            "restore" => {
+                words.extend(["--phrase-file", "-", "--yes"].map(str::to_owned));
+                let fresh = Home::new();
+                fresh.run_with(&words, &phrase);
+                assert_eq!(fresh.json("pouch --json contact ls")[0]["name"], "bob");
+            }
+            _ => drop(alice.run_with(&words, &phrase)),
+        }
+    }
 }
 
 #[test]

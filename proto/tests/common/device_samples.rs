@@ -5,6 +5,7 @@ use postroad_proto::ids::{Hash, MessageId};
 use postroad_proto::linking::{
     Got, Grant, LinkMessage, LinkSecret, NewDevice, Portion, Refusal, SharedSecret,
 };
+use postroad_proto::recovery::{Vault, VaultInvite, VaultKey};
 use postroad_proto::sync::{
     Copy, Entry, Item, OwnRecords, Person, Place, Progress, Sync, Want, phase, state,
 };
@@ -76,7 +77,22 @@ pub(crate) fn place() -> Place {
 }
 
 pub(crate) fn own_records() -> OwnRecords {
-    OwnRecords { record: signed_account_record(), devices: signed_device_list() }
+    let (record, devices) = (signed_account_record(), signed_device_list());
+    OwnRecords { record, devices, vault: Some(vault_key()), stewards: None }
+}
+
+pub(crate) fn vault_key() -> VaultKey {
+    VaultKey::derive(&[7; 32], 1)
+}
+
+pub(crate) fn vault() -> Vault {
+    let invite = VaultInvite { code: ByteArray::new(invite().0), uses: 0, expires: 0 };
+    Vault {
+        tokens: SharedSecret([5; 32]),
+        last_device: 3,
+        invites: vec![invite],
+        told: vec![sync()],
+    }
 }
 
 pub(crate) fn want() -> Want {
@@ -115,6 +131,8 @@ pub(crate) fn link_messages() -> Vec<LinkMessage> {
         handle: Some(signed_handle_record()),
         tokens: SharedSecret([5; 32]),
         invite: Some(ByteArray::new(invite().0)),
+        vault: vault_key(),
+        steward: None,
     };
     let portion = Portion { number: 1, done: 1, all: 2, last: false, items: sync().items };
     vec![

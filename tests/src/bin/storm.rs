@@ -124,7 +124,7 @@ fn acquainted(network: &Network, messages: usize) -> [Side; 2] {
     assert_eq!(bob.receives(1), ["alice begins"]);
     bob.send("alice", "bob begins");
     assert_eq!(alice.receives(1), ["bob begins"]);
-    let side = |person, contact| Side { person, contact, count: messages + 1, talker: None };
+    let side = |person, contact| Side { person, contact, count: messages, talker: None };
     [side(alice, "bob"), side(bob, "alice")]
 }
 

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Parser;
-use postroad_client::{Client, Query};
+use postroad_client::{Client, Message, Query};
 
 /// Texts stored ahead of those that the home has.
 const AHEAD: u64 = 8;
@@ -21,6 +21,9 @@ struct Args {
     contact: String,
     /// How many texts in all
     count: usize,
+    /// What each text begins with: those that begin so are this one's
+    #[arg(long, default_value = "text")]
+    prefix: String,
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -33,13 +36,17 @@ async fn talk(args: &Args) -> Result<(), Box<dyn Error>> {
     let mut client = Client::open(&args.profile)?;
     let account = client.contact(&args.contact)?.account;
     let all = Query { contact: Some(account), requests: true, ..Query::default() };
-    let mut written = client.messages(&all)?.iter().filter(|message| message.outgoing).count();
+    let is_ours = |message: &&Message| {
+        let text = message.text.as_deref().unwrap_or_default();
+        message.outgoing && text.starts_with(&format!("{} ", args.prefix))
+    };
+    let mut written = client.messages(&all)?.iter().filter(is_ours).count();
     loop {
         client.step(Duration::from_millis(50)).await?;
         if written >= args.count || client.status()?.queued > AHEAD {
             continue;
         }
-        client.send_text(&args.contact, &format!("text {written}"))?;
+        client.send_text(&account.to_string(), &format!("{} {written}", args.prefix))?;
         written += 1;
     }
 }

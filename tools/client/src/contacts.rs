@@ -177,6 +177,13 @@ impl Contact {
         Ok(self.devices.as_ref().map(read).transpose()?)
     }
 
+    /// Whether there may be a device of that number which is not in the list that we know: numbers rise,
+    /// and one that is lower than others was taken off.
+    pub(crate) fn may_have(&self, device: DeviceNumber) -> bool {
+        let list = self.device_list().ok().flatten().map(|list| list.devices).unwrap_or_default();
+        list.iter().all(|known| known.number < device)
+    }
+
     /// Whether mail to them can be sealed as an ordinary message.
     pub(crate) fn is_ready(&self) -> bool {
         let may_write =

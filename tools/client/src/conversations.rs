@@ -60,10 +60,15 @@ pub(crate) fn received(
     message: &Message,
     plaintext: &[u8],
 ) -> Result<Place> {
-    if !extend_ranges(tx, chat, sender, message.seq)? {
-        return Ok(Place::Taken);
-    }
     let hash = short_hash(plaintext);
+    if !extend_ranges(tx, chat, sender, message.seq)? {
+        // Where only a range is known, be it from another device of ours, it may be the same.
+        let held = hash_at(tx, chat, sender, message.seq)?;
+        return Ok(match held.is_none_or(|held| held == hash.as_slice()) {
+            true => Place::Fits,
+            false => Place::Taken,
+        });
+    }
     let previous = message.previous.as_ref().map(|hash| hash.as_slice());
     tx.prepare_cached("INSERT OR REPLACE INTO peer_chain VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?
         .execute(params![
@@ -97,6 +102,20 @@ pub(crate) fn received(
         int(message.seq.saturating_sub(HASHES_KEPT))
     ])?;
     Ok(if fits_before && fits_after { Place::Fits } else { Place::Broken })
+}
+
+fn hash_at(
+    tx: &Transaction<'_>,
+    chat: &ConversationId,
+    sender: DeviceAddress,
+    seq: u64,
+) -> Result<Option<Vec<u8>>> {
+    let mut query = tx.prepare_cached(
+        "SELECT hash FROM peer_chain
+         WHERE chat = ?1 AND account = ?2 AND device = ?3 AND seq = ?4",
+    )?;
+    let key = params![chat.0, sender.0.0, sender.1, int(seq)];
+    Ok(query.query_row(key, |row| row.get(0)).optional()?)
 }
 
 /// Adds `seq` to what was received. False when it was there.
@@ -150,6 +169,60 @@ fn take_range(
         int(to)
     ])?;
     Ok(())
+}
+
+/// Another device of ours has received these numbers: they are missed here no more, whether they lie
+/// before or behind what came here.
+pub(crate) fn received_elsewhere(
+    tx: &Transaction<'_>,
+    chat: &ConversationId,
+    sender: DeviceAddress,
+    ranges: &[(u64, u64)],
+) -> Result<()> {
+    for range in ranges {
+        let held = all_ranges(tx, chat, sender)?;
+        for new in without(*range, &held) {
+            take_range(tx, chat, sender, new)?;
+        }
+    }
+    Ok(())
+}
+
+/// And these are never to come.
+pub(crate) fn lost_elsewhere(
+    tx: &Transaction<'_>,
+    chat: &ConversationId,
+    sender: DeviceAddress,
+    ranges: &[(u64, u64)],
+) -> Result<()> {
+    let mut insert = tx.prepare_cached("INSERT OR IGNORE INTO lost VALUES (?1, ?2, ?3, ?4, ?5)")?;
+    for range in ranges {
+        let mut held = all_ranges(tx, chat, sender)?;
+        held.extend(lost(tx, chat, sender)?);
+        held.sort_unstable();
+        for (first, last) in without(*range, &held) {
+            insert.execute(params![chat.0, sender.0.0, sender.1, int(first), int(last)])?;
+        }
+    }
+    Ok(())
+}
+
+/// What of a range lies in none of others, which rise.
+fn without((first, last): (u64, u64), others: &[(u64, u64)]) -> Vec<(u64, u64)> {
+    let (mut next, mut left) = (first.max(1), Vec::new());
+    for (from, to) in others.iter().filter(|(_, to)| *to >= first) {
+        if *from > last {
+            break;
+        }
+        if *from > next {
+            left.push((next, from - 1));
+        }
+        next = next.max(to.saturating_add(1));
+    }
+    if next <= last {
+        left.push((next, last));
+    }
+    left
 }
 
 /// Everything received from a device, as a receipt names it.
@@ -382,7 +455,9 @@ mod tests {
             assert_eq!(take(&two), Place::Fits);
             assert_eq!(missing(3), 0);
             assert_eq!(ranges(tx, &CHAT, SENDER)?, [(1, 3)]);
-            assert_eq!(take(&two), Place::Taken);
+            assert_eq!(take(&two), Place::Fits, "the same again");
+            let other = Message { sent_at: 9, ..message(2, Some(&one)) };
+            assert_eq!(take(&other), Place::Taken);
             assert_eq!(take(&forged), Place::Broken);
             Ok(())
         })
@@ -407,6 +482,24 @@ mod tests {
             assert_eq!(ranges(tx, &CHAT, SENDER)?, [(1, 4), (8, 9)]);
             assert!(take(5) && take(6) && take(7));
             assert_eq!((gap(8), next_of(tx, &CHAT, SENDER)?), (Gap::default(), 10));
+            Ok(())
+        })
+        .unwrap();
+    }
+
+    #[test]
+    fn what_another_device_has_is_missed_no_more() {
+        assert_eq!(without((1, 9), &[]), [(1, 9)]);
+        assert_eq!(without((0, 9), &[(1, 2), (4, 4), (9, 12)]), [(3, 3), (5, 8)]);
+        assert_eq!(without((3, 4), &[(1, 9)]), []);
+        let (mut db, _) = testing::database();
+        db.write(|tx| {
+            extend_ranges(tx, &CHAT, SENDER, 9)?;
+            received_elsewhere(tx, &CHAT, SENDER, &[(1, 4), (8, 12)])?;
+            lost_elsewhere(tx, &CHAT, SENDER, &[(4, 6), (11, 14)])?;
+            assert_eq!(all_ranges(tx, &CHAT, SENDER)?, [(1, 4), (8, 12)]);
+            assert_eq!(lost(tx, &CHAT, SENDER)?, [(5, 6), (13, 14)]);
+            assert_eq!(missing(tx, &CHAT, SENDER, 9)?, [(7, 7)]);
             Ok(())
         })
         .unwrap();

@@ -25,6 +25,7 @@ use crate::error::{Error, Result};
 use crate::events;
 use crate::identity::Identity;
 use crate::outbox;
+use crate::recovery::vault;
 use crate::vault::Vault;
 
 /// Bytes of items in one message, unless one item alone has more.
@@ -89,6 +90,9 @@ pub(crate) fn own_contact(tx: &Transaction<'_>) -> Result<Option<Contact>> {
 
 /// The other devices are to be told, if there are any.
 pub(crate) fn note(tx: &Transaction<'_>, what: Due, key: impl ToSql, now: Millis) -> Result<()> {
+    if matches!(what, Due::Entry | Due::Person) {
+        vault::note(tx)?;
+    }
     tx.prepare_cached(
         "INSERT INTO due SELECT ?1, ?2, ?3 WHERE EXISTS (SELECT 1 FROM contact WHERE phase = 5)
          ON CONFLICT DO NOTHING",
@@ -159,7 +163,11 @@ fn build(
         Due::Progress => copies::progress(tx, row()),
         Due::Records => {
             let (record, devices) = (own.record.clone(), own.devices.clone());
-            Ok(Some(Item::new(&OwnRecords { record, devices })?))
+            let stewards: Vec<_> = own.certify(now)?.into_iter().map(|(_, cert)| cert).collect();
+            let stewards = Some(stewards).filter(|stewards| !stewards.is_empty());
+            // Only whoever can make it says what it is.
+            let vault = if own.is_root() { own.vault_key()? } else { None };
+            Ok(Some(Item::new(&OwnRecords { record, devices, vault, stewards })?))
         }
         Due::Want => copies::want(tx, text()),
         Due::Place => copies::answer(tx, text()),
@@ -167,7 +175,7 @@ fn build(
 }
 
 /// Items in as few messages as they fit.
-fn packed(items: Vec<Item>) -> Vec<Sync> {
+pub(crate) fn packed(items: Vec<Item>) -> Vec<Sync> {
     let mut all: Vec<Sync> = Vec::new();
     let mut bytes = PACKED;
     for item in items {
@@ -231,8 +239,10 @@ fn apply(
         item::PROGRESS => copies::apply_progress(tx, own, &item.open()?, now),
         item::PLACE => copies::apply_place(tx, own, &item.open()?),
         item::RECORDS => {
-            let OwnRecords { record, devices } = item.open()?;
-            take_records(tx, own, &record, &devices, now).map(drop)
+            let told: OwnRecords = item.open()?;
+            take_records(tx, own, &told.record, &told.devices, now)?;
+            let stewards = told.stewards.unwrap_or_default();
+            own.store_office(tx, vault, told.vault.as_ref(), &stewards)
         }
         item::WANT => copies::wanted(tx, own, &item.open()?, now),
         _ => Ok(()),
@@ -248,11 +258,11 @@ pub(crate) fn take_records(
     now: Millis,
 ) -> Result<News> {
     let (new, list) = (record.open(&own.network)?, devices.open(&own.network)?);
-    if new.account != own.account || list.account != own.account || new.devices != devices.hash() {
+    if new.account != own.account || !new.fits(devices, &list) {
         let why = "they do not belong together, or to this account";
         return Err(Error::untrusted("the account's own records", why));
     }
-    match own.record.open(&own.network)?.compare(&new) {
+    match own.record.compare(record)? {
         AccountRecordOrder::Newer => {}
         AccountRecordOrder::Same => return Ok(News::Held),
         AccountRecordOrder::Older => return Ok(News::Older),

@@ -10,6 +10,7 @@ use postroad_proto::limits::MAX_DEVICES;
 use postroad_proto::link::LinkError;
 use postroad_proto::noise::NoiseError;
 use postroad_proto::pair::PairError;
+use postroad_proto::recovery::PhraseError;
 use postroad_proto::signed::SignedError;
 
 use crate::names::NameError;
@@ -67,6 +68,15 @@ pub enum Error {
     /// The device is being linked and does not have all yet.
     #[error("this device is being linked and does not have all of the account yet")]
     LinkUnfinished,
+    /// The profile is being restored and does not have all yet.
+    #[error("this profile is being restored and does not have all of the account yet")]
+    RestoreUnfinished,
+    /// The node does not have the account.
+    #[error("the node does not know this account")]
+    NotThere,
+    /// Not a recovery phrase.
+    #[error(transparent)]
+    Phrase(#[from] PhraseError),
     /// The other device goes no further.
     #[error("the other device refuses: {0}")]
     LinkRefused(String),

@@ -2,6 +2,7 @@
 
 mod adopt;
 mod records;
+mod recover;
 mod secrets;
 
 use core::fmt;
@@ -13,7 +14,8 @@ use postroad_proto::link::{JoinLink, NodeLink};
 use postroad_proto::network::Network;
 use postroad_proto::noise::NoiseSecret;
 use postroad_proto::pair::SealSecret;
-use postroad_proto::record::{AccountRecord, DeviceList, Handle, HandleRecord};
+use postroad_proto::record::{AccountRecord, DeviceList, Handle, HandleRecord, StewardCert};
+use postroad_proto::recovery::VaultKey;
 use postroad_proto::signed::{Signable, Signed};
 use postroad_proto::token::{InviteCode, TokenSecret};
 use rusqlite::{OptionalExtension, Row, Transaction, params};
@@ -27,6 +29,8 @@ pub(crate) use self::adopt::Newcomer;
 use self::records::{FIRST_DEVICE, first_records};
 use self::secrets::Secrets;
 
+/// The epoch of a new account.
+const FIRST_EPOCH: u64 = 1;
 /// Addresses of the home that are kept, and bytes of one.
 const MAX_ADDRESSES: usize = 6;
 const MAX_HINT: usize = 100;
@@ -50,6 +54,10 @@ pub(crate) struct Identity {
     /// Seconds.
     pub(crate) max_deadline: u64,
     pub(crate) fallback_at: Millis,
+    /// This device's certificate, by which it may sign records in place of the account.
+    steward: Option<Signed<StewardCert>>,
+    /// What the account's vault is sealed under, where that cannot be made from the account's key.
+    vault_key: Option<VaultKey>,
     secrets: Secrets,
 }
 
@@ -71,7 +79,7 @@ impl Identity {
         let secrets = Secrets::generate();
         let own = OwnDevice::generate();
         let network = &link.node.network;
-        let (record, devices) = first_records(&secrets, &own, &link.node, now)?;
+        let (record, devices) = first_records(&secrets, &own, &link.node, FIRST_EPOCH, now)?;
         let account = record.open(network)?.account;
         let sealed = vault.seal(&secrets.pickle())?;
         tx.execute(
@@ -139,6 +147,8 @@ impl Identity {
             cursor: unsigned(row, "cursor")?,
             max_deadline: unsigned(row, "max_deadline")?,
             fallback_at: unsigned(row, "fallback_at")?,
+            steward: signed(row, "steward")?,
+            vault_key: vault_key(row, vault)?,
             secrets,
         })
     }
@@ -179,7 +189,7 @@ impl Identity {
         now: Millis,
     ) -> Result<Self> {
         let own = store::load_own(tx, vault)?;
-        let (record, devices) = first_records(&self.secrets, &own, &link.node, now)?;
+        let (record, devices) = first_records(&self.secrets, &own, &link.node, FIRST_EPOCH, now)?;
         tx.execute(
             "UPDATE identity SET network = ?1, home = ?2, record = ?3, devices = ?4,
              handle_wanted = ?5, join_code = ?6",
@@ -262,6 +272,14 @@ impl Identity {
     }
 }
 
+fn vault_key(row: &Row<'_>, vault: &Vault) -> Result<Option<VaultKey>> {
+    let sealed: Option<Vec<u8>> = row.get("vault_key")?;
+    let Some(sealed) = sealed else { return Ok(None) };
+    let key = vault.open_sealed(&sealed)?;
+    let key = key.as_slice().try_into().map_err(|_| StorageError::Value("vault key"))?;
+    Ok(Some(VaultKey(key)))
+}
+
 /// Our account's id.
 pub(crate) fn account(tx: &Transaction<'_>) -> Result<AccountId> {
     let mut query = tx.prepare_cached("SELECT account FROM identity")?;
@@ -308,9 +326,9 @@ mod tests {
         assert_eq!(shown, format!("Identity({}/1) NoiseSecret(…)", made.account));
         // A year later the next record follows this one; until then nothing changes.
         let year = 1_000_000 + ACCOUNT_RECORD_SECONDS * 1000;
-        db.write(|tx| found.renew(tx, 2_000_000)).unwrap();
+        db.write(|tx| found.renew(tx, &vault, 2_000_000)).unwrap();
         assert!(!db.read(|tx| Identity::load(tx, &vault)).unwrap().record_dirty);
-        db.write(|tx| found.renew(tx, year)).unwrap();
+        db.write(|tx| found.renew(tx, &vault, year)).unwrap();
         let renewed = db.read(|tx| Identity::load(tx, &vault)).unwrap();
         let next = renewed.record.open(&found.network).unwrap();
         assert_eq!((next.seq, next.previous), (2, Some(found.record.hash())));

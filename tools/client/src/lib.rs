@@ -111,6 +111,7 @@ mod profile;
 mod quotes;
 mod receipts;
 mod receive;
+mod recovery;
 mod requests;
 mod resend;
 mod settings;
@@ -126,8 +127,8 @@ mod waiting;
 
 pub use amend::{Quoted, Reaction};
 pub use client::{
-    Check, Client, ContactView, DeviceView, InviteView, LastContact, Problem, STEPS, Safety, Sent,
-    Settings, SettingsChange, Status, Verdict, WaitsFor, Whoami, Why,
+    Check, Client, ContactView, DeviceView, InviteView, LastContact, Problem, Recovery, STEPS,
+    Safety, Sent, Settings, SettingsChange, Status, Verdict, WaitsFor, Whoami, Why,
 };
 pub use clock::now;
 pub use contacts::Phase;
@@ -139,6 +140,7 @@ pub use messages::{Message, Query};
 pub use names::{NameError, Names, Resolver};
 pub use outbox::MAX_TEXT;
 pub use postroad_proto::content::Mention;
+pub use recovery::{AccountKey, Others};
 pub use state::State;
 pub use steps::{CheckedStep, Signer};
 pub use sync::Synced;

@@ -77,7 +77,9 @@ pub(crate) fn push(
             if error == OpenError::Session && contact.is_some() {
                 resend::note_broken(tx, sender, now)?;
             }
-            if error == OpenError::UnknownDevice && hold(tx, sender, push, now)? {
+            let is_new = contact.as_ref().is_none_or(|contact| contact.may_have(sender.1));
+            let is_held = error == OpenError::UnknownDevice && is_new;
+            if is_held && hold(tx, sender, push, now)? {
                 return contacts::ask_records(tx, &sender.0);
             }
             return unopened(tx, now, &error.to_string());

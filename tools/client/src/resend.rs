@@ -141,6 +141,15 @@ fn ask(tx: &Transaction<'_>, vault: &Vault, own: &Identity, due: &Due, now: Mill
         return schedule(tx, due.device, due.tries, 0);
     };
     let mut ranges = conversations::missing(tx, &contact.chat, due.device, MAX_RANGES - 1)?;
+    let list = contact.device_list()?;
+    if list.is_some_and(|list| list.device(device).is_none()) {
+        // It was taken off, and sends nothing any more. Another device of ours may have what it sent.
+        conversations::give_up(tx, &contact.chat, due.device, &ranges)?;
+        if !ranges.is_empty() && contact.phase != Phase::Own {
+            devices::note(tx, devices::Due::Want, entries::device_key(due.device), now)?;
+        }
+        return schedule(tx, due.device, 0, 0);
+    }
     if due.renewed && due.tries == 0 {
         ranges.push((conversations::next_of(tx, &contact.chat, due.device)?, MAX_SEQ));
     }

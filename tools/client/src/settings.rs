@@ -18,6 +18,14 @@ pub(crate) const HERE: &str = "here";
 pub(crate) const SHARED: [&str; 4] = [RECEIPTS, LOOKUPS, TYPING, PRESENCE];
 /// Why there was no connection the last time.
 pub(crate) const OFFLINE: &str = "offline";
+/// When the recovery phrase was written down and tested.
+pub(crate) const PHRASE_TESTED: &str = "phrase tested";
+/// Not empty while this profile is being restored.
+pub(crate) const RESTORING: &str = "restoring";
+/// 1: what is in the vault at the home has changed. When it was put last, and its version.
+pub(crate) const VAULT_DIRTY: &str = "vault dirty";
+pub(crate) const VAULT_AT: &str = "vault at";
+pub(crate) const VAULT_VERSION: &str = "vault version";
 /// The highest number that a device of the account ever had, as far as it is known.
 pub(crate) const LAST_DEVICE: &str = "last device";
 /// How often other processes asked the one that has the connection to come into step, and how many

@@ -4,6 +4,7 @@ mod agent;
 mod changes;
 mod devices;
 mod people;
+mod recovery;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -15,6 +16,7 @@ pub(crate) use agent::{Agent, AgentArgs};
 pub(crate) use changes::{Delete, Edit, Forward, React, Timer, TimerArgs};
 pub(crate) use devices::{Device, DeviceJoin};
 pub(crate) use people::{Contact, Request, Requests};
+pub(crate) use recovery::{Backup, Restore};
 
 /// The Postroad messenger.
 ///
@@ -69,6 +71,14 @@ pub(crate) enum Command {
     /// Add, list, invite, rename, block and unblock contacts
     #[command(subcommand)]
     Contact(Contact),
+    /// Bring an account back from its recovery phrase, into a fresh profile
+    ///
+    /// This profile becomes a new device of the account, which stays the same for its contacts. After a failure the same
+    /// command goes on.
+    Restore(Restore),
+    /// What brings this account back when its devices are gone
+    #[command(subcommand)]
+    Backup(Backup),
     /// Link, list and revoke this account's devices
     #[command(subcommand)]
     Device(Device),

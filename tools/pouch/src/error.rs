@@ -76,6 +76,18 @@ pub(crate) fn explain(error: Error) -> CliError {
             message,
             "the same pouch device join LINK goes on; on the other device pouch device link",
         ),
+        Error::RestoreUnfinished => {
+            CliError::failed("restore_unfinished", message, "the same pouch restore goes on")
+        }
+        Error::NotThere => CliError::new(
+            Exit::NotFound,
+            "not_there",
+            message,
+            "are these the right words, and is it the account's node, or an earlier one of its?",
+        ),
+        Error::Phrase(_) => {
+            CliError::usage(message, "the words as pouch backup phrase showed them")
+        }
         Error::NoAccount => CliError::new(
             Exit::Denied,
             "no_account",

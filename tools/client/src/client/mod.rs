@@ -31,7 +31,7 @@ pub use mail::{WaitsFor, Why};
 pub use people::ContactView;
 pub use safety::Safety;
 pub(crate) use status::switch;
-pub use status::{LastContact, Problem, Settings, SettingsChange, Status};
+pub use status::{LastContact, Problem, Recovery, Settings, SettingsChange, Status};
 
 use crate::clock;
 use crate::connection::Backoff;

@@ -12,6 +12,7 @@ use crate::devices::entries;
 use crate::ephemeral;
 use crate::error::Result;
 use crate::messages;
+use crate::recovery::{phrase_tested, vault};
 use crate::settings;
 
 /// The account's settings.
@@ -57,6 +58,17 @@ pub struct LastContact {
     pub offline: String,
 }
 
+/// What would bring the account back if its devices were lost.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recovery {
+    /// Whether this device has the account's key, and so its recovery phrase.
+    pub has_phrase: bool,
+    /// When the phrase was last written down and tested, if ever.
+    pub phrase_tested: Option<Millis>,
+    /// Whether the home keeps the contacts and settings as they are now.
+    pub is_kept: bool,
+}
+
 /// How this device stands.
 #[derive(Debug, Clone)]
 pub struct Status {
@@ -70,6 +82,8 @@ pub struct Status {
     pub unread: u64,
     /// People who ask to write.
     pub requests: u64,
+    /// What would bring the account back.
+    pub recovery: Recovery,
     /// The newest problems, newest first.
     pub problems: Vec<Problem>,
 }
@@ -80,6 +94,7 @@ impl Client {
     /// # Errors
     /// [`crate::Error::Storage`].
     pub fn status(&mut self) -> Result<Status> {
+        let has_phrase = self.identity()?.seed().is_some();
         self.db.read(|tx| {
             let count = |sql: &str| -> Result<u64> {
                 let number: i64 = tx.query_row(sql, [], |row| row.get(0))?;
@@ -102,6 +117,11 @@ impl Client {
                 queued: count(&format!("{own} AND state = 0"))?,
                 unread: count(&unread)?,
                 requests: count("SELECT count(*) FROM contact WHERE phase = 4 AND blocked = 0")?,
+                recovery: Recovery {
+                    has_phrase,
+                    phrase_tested: phrase_tested(tx)?,
+                    is_kept: !vault::is_behind(tx)?,
+                },
                 problems: problems(tx)?,
             })
         })

@@ -27,6 +27,7 @@ pub(crate) struct Verified<'a> {
     pub(crate) devices: &'a Signed<DeviceList>,
     record: &'a Signed<AccountRecord>,
     opened: AccountRecord,
+    list: DeviceList,
     handle: Option<(&'a Signed<HandleRecord>, HandleRecord)>,
 }
 
@@ -44,7 +45,7 @@ impl<'a> Verified<'a> {
         if opened.account != *account || list.account != *account {
             return Err(Error::untrusted("a contact's record", "it is another account's"));
         }
-        if opened.devices != devices.hash() {
+        if !opened.fits(devices, &list) {
             let why = "record and device list do not belong together";
             return Err(Error::untrusted("a contact's record", why));
         }
@@ -57,7 +58,7 @@ impl<'a> Verified<'a> {
             }
             None => None,
         };
-        Ok(Self { devices, record, opened, handle })
+        Ok(Self { devices, record, opened, list, handle })
     }
 }
 
@@ -83,6 +84,14 @@ pub(crate) fn store_records(
     let news = take_record(tx, own, contact, new.record, &new.opened, now)?;
     if news == News::Older {
         return Ok(news);
+    }
+    // Else a steward could bring devices back, or leave some out.
+    let held = contact.device_list()?;
+    if held.is_some_and(|held| new.list.is_older_than(&held)) {
+        return Err(Error::untrusted(
+            "a contact's record",
+            "its device list is older than one before",
+        ));
     }
     tx.execute(
         "UPDATE contact SET devices = ?2, stale = iif(stale = ?3, stale, 0) WHERE account = ?1",

@@ -1,5 +1,7 @@
 -- From the fourth schema to the fifth.
 
+ALTER TABLE identity ADD COLUMN vault_key BLOB;
+ALTER TABLE identity ADD COLUMN steward BLOB;
 ALTER TABLE contact ADD COLUMN ask_records INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE outbox ADD COLUMN missing INTEGER NOT NULL DEFAULT 0;
 

@@ -18,6 +18,8 @@ CREATE TABLE identity (
     max_deadline  INTEGER NOT NULL,             -- seconds, as the home said last
     fallback_at   INTEGER NOT NULL DEFAULT 0,   -- when the fallback key was last replaced
     tokens_due    INTEGER NOT NULL DEFAULT 0,   -- 1: the home waits to hear all tokens
+    vault_key     BLOB,                         -- where the account's key is not; sealed by the vault
+    steward       BLOB,                         -- this device's certificate
     synced_at     INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 

@@ -180,7 +180,7 @@ fn insert(
         steps::save(tx, row, &steps::queued_elsewhere(sender, copy.sent_at, queued))?;
     }
     if let (false, Some(seq)) = (outgoing, copy.seq) {
-        conversations::close(tx, &chat, sender, &[(seq, seq)])?;
+        conversations::received_elsewhere(tx, &chat, sender, &[(seq, seq)])?;
     }
     if copy.kind == kind::TIMER
         && let Some(contact) = contacts::find(tx, &copy.with)?
@@ -289,8 +289,8 @@ pub(crate) fn place(
 pub(super) fn apply_place(tx: &Transaction<'_>, own: &Identity, place: &Place) -> Result<()> {
     let chat = content::conversation(&own.account, &place.with);
     let from = (place.with, place.device);
-    conversations::close(tx, &chat, from, &place.received)?;
-    conversations::give_up(tx, &chat, from, &place.lost)
+    conversations::received_elsewhere(tx, &chat, from, &place.received)?;
+    conversations::lost_elsewhere(tx, &chat, from, &place.lost)
 }
 
 /// What is missing of a contact's device.

@@ -44,6 +44,11 @@ impl OwnDevice {
         self.account.sign(signed::signature_input(purpose, network, payload)).to_bytes()
     }
 
+    /// Signs a record's input, which has its purpose in it.
+    pub(crate) fn sign_input(&self, input: &[u8]) -> [u8; 64] {
+        self.account.sign(input).to_bytes()
+    }
+
     /// Makes `count` one-time keys, and signs all that were not published yet.
     ///
     /// # Errors

@@ -227,7 +227,7 @@ fn introduce(card: &[u8], sender: AccountId, network: &Network) -> Result<Introd
     if record.account != sender || devices.account != sender {
         return Err(refuse(&"it is another account's"));
     }
-    if record.devices != card.devices.hash() {
+    if !record.fits(&card.devices, &devices) {
         return Err(refuse(&"record and device list do not belong together"));
     }
     // A handle is a convenience: one that does not hold is left out.

@@ -1,7 +1,7 @@
 //! How this device comes to belong to an account that another one made.
 
 use postroad_proto::codec;
-use postroad_proto::ids::Millis;
+use postroad_proto::ids::{DeviceNumber, Millis};
 use postroad_proto::limits::MAX_DEADLINE_SECONDS;
 use postroad_proto::link::NodeLink;
 use postroad_proto::linking::{Grant, NewDevice, SharedSecret};
@@ -10,6 +10,7 @@ use postroad_proto::pair;
 use postroad_proto::record::OLM_VERSION;
 use postroad_proto::token::TokenSecret;
 use rusqlite::{Transaction, params};
+use serde_bytes::ByteArray;
 
 use super::{Identity, Secrets};
 use crate::devices;
@@ -91,6 +92,7 @@ impl Newcomer {
             ],
         )?;
         let own = Identity::load(tx, vault)?;
+        own.store_office(tx, vault, Some(&grant.vault), grant.steward.as_slice())?;
         devices::arrange(tx, &own, &own.devices, now)?;
         Ok(own)
     }
@@ -102,7 +104,7 @@ impl Newcomer {
         if record.account != grant.account || list.account != grant.account {
             return wrong("record and list are not the account's");
         }
-        if record.devices != grant.devices.hash() || record.home != home.node {
+        if !record.fits(&grant.devices, &list) || record.home != home.node {
             return wrong("record, list and home do not belong together");
         }
         let own = self.introduce("")?;
@@ -118,10 +120,12 @@ impl Identity {
     /// What a device is granted that has been given a place.
     pub(crate) fn grant(
         &self,
-        device: postroad_proto::ids::DeviceNumber,
+        device: DeviceNumber,
         invite: Option<[u8; 16]>,
-    ) -> Grant {
-        Grant {
+        now: Millis,
+    ) -> Result<Grant> {
+        let steward = self.certify(now)?.into_iter().find(|(number, _)| *number == device);
+        Ok(Grant {
             account: self.account,
             device,
             home: self.home.to_string(),
@@ -129,7 +133,9 @@ impl Identity {
             devices: self.devices.clone(),
             handle: self.handle.clone(),
             tokens: SharedSecret(self.tokens().0),
-            invite: invite.map(serde_bytes::ByteArray::new),
-        }
+            invite: invite.map(ByteArray::new),
+            vault: self.vault_key()?.ok_or(Error::NotRoot)?,
+            steward: steward.map(|(_, cert)| cert),
+        })
     }
 }

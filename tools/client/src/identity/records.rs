@@ -1,5 +1,6 @@
 //! What the account's key signs: its records and the list of its devices.
 
+use postroad_proto::blob::Blob;
 use postroad_proto::codec;
 use postroad_proto::ids::{AccountId, DeviceNumber, Hash, Millis};
 use postroad_proto::limits::{ACCOUNT_RECORD_SECONDS, MAX_ACCOUNT_RECORD, MAX_DEVICES};
@@ -7,15 +8,20 @@ use postroad_proto::link::NodeLink;
 use postroad_proto::linking::NewDevice;
 use postroad_proto::noise;
 use postroad_proto::pair;
-use postroad_proto::record::{AccountRecord, Device, DeviceList, OLM_VERSION, RECORD_VERSION};
+use postroad_proto::record::{
+    AccountRecord, Device, DeviceList, OLM_VERSION, RECORD_VERSION, StewardCert,
+};
+use postroad_proto::recovery::VaultKey;
 use postroad_proto::signed::{Signable, Signed};
 use rusqlite::Transaction;
 
 use super::{Identity, MAX_HINT, Secrets};
 use crate::devices::{self, Due};
-use crate::e2e::OwnDevice;
+use crate::e2e::{OwnDevice, store};
 use crate::error::{Error, Result};
+use crate::recovery::vault;
 use crate::settings;
+use crate::vault::Vault;
 
 /// The number of an account's first device.
 pub(super) const FIRST_DEVICE: DeviceNumber = 1;
@@ -27,23 +33,118 @@ const RENEW_BEFORE_SECONDS: u64 = 60 * 86_400;
 impl Identity {
     /// Issues the next record when this one runs out soon. It is stored before the home gets it:
     /// one number must never be signed twice.
-    pub(crate) fn renew(&self, tx: &Transaction<'_>, now: Millis) -> Result<()> {
+    pub(crate) fn renew(&self, tx: &Transaction<'_>, vault: &Vault, now: Millis) -> Result<()> {
         let old = self.record.open(&self.network)?;
         let seconds = now / 1000;
         if old.expires > seconds + RENEW_BEFORE_SECONDS {
             return Ok(());
         }
-        // The first device does it. Past its end a record is still used.
-        let Some(key) = self.secrets.account_key() else { return Ok(()) };
+        // Past its end a record is still used: nobody need sign it today.
+        match self.issue(tx, vault, &self.home, now) {
+            Err(Error::NotRoot) => Ok(()),
+            issued => issued,
+        }
+    }
+
+    /// Issues the next record, with `home` in it, as the account or as its steward.
+    ///
+    /// # Errors
+    /// [`Error::NotRoot`] without the account's key and a certificate that holds.
+    pub(crate) fn issue(
+        &self,
+        tx: &Transaction<'_>,
+        vault: &Vault,
+        home: &NodeLink,
+        now: Millis,
+    ) -> Result<()> {
+        let old = self.record.open(&self.network)?;
+        let seconds = now / 1000;
         let new = AccountRecord {
             seq: old.seq + 1,
             previous: Some(self.record.hash()),
-            ..account_record(self.account, &self.home, old.devices, seconds)
+            ..account_record(self.account, home, self.devices.hash(), seconds)
         };
-        let new = AccountRecord { epoch: old.epoch, backups: old.backups, ..new };
-        let signed = Signed::new(&new, &key, &self.network)?;
+        let mut new = AccountRecord { epoch: old.epoch, backups: old.backups, ..new };
+        let signed = match self.secrets.account_key() {
+            Some(key) => Signed::new(&new, &key, &self.network)?,
+            None => {
+                new.steward = Some(self.certificate(old.epoch, seconds)?);
+                let device = store::load_own(tx, vault)?;
+                Signed::new_by(&new, &self.network, |input| device.sign_input(input))?
+            }
+        };
         tx.execute("UPDATE identity SET record = ?1, record_dirty = 1", [codec::encode(&signed)?])?;
+        devices::note(tx, Due::Records, 0, now)
+    }
+
+    /// This device's certificate, encoded, if it is good for a record of `epoch`.
+    fn certificate(&self, epoch: u64, seconds: u64) -> Result<Blob> {
+        let signed = self.steward.as_ref().ok_or(Error::NotRoot)?;
+        let cert = signed.open(&self.network)?;
+        match cert.epoch == epoch && seconds < cert.expires {
+            true => Ok(codec::encode(signed)?.into()),
+            false => Err(Error::NotRoot),
+        }
+    }
+
+    /// Certificates of all linked devices, with their numbers: none without the account's key.
+    pub(crate) fn certify(&self, now: Millis) -> Result<Vec<(DeviceNumber, Signed<StewardCert>)>> {
+        let Some(key) = self.secrets.account_key() else { return Ok(Vec::new()) };
+        let epoch = self.record.open(&self.network)?.epoch;
+        let others = self.device_list()?.devices.into_iter().filter(|d| d.number != self.device);
+        let certs = others.map(|device| {
+            let cert = StewardCert {
+                version: RECORD_VERSION,
+                flags: 0,
+                account: self.account,
+                epoch,
+                device: device.number,
+                key: device.olm_signing,
+                issued: now / 1000,
+                expires: now / 1000 + ACCOUNT_RECORD_SECONDS,
+            };
+            Ok((device.number, Signed::new(&cert, &key, &self.network)?))
+        });
+        certs.collect()
+    }
+
+    /// What the account's vault is sealed under in the present epoch.
+    pub(crate) fn vault_key(&self) -> Result<Option<VaultKey>> {
+        let epoch = self.record.open(&self.network)?.epoch;
+        let made = self.secrets.seed.as_ref().map(|seed| VaultKey::derive(seed, epoch));
+        Ok(made.or_else(|| self.vault_key.clone()))
+    }
+
+    /// Keeps what the device with the account's key gave this one: the vault's key, and a certificate,
+    /// if one of these is this device's and holds.
+    pub(crate) fn store_office(
+        &self,
+        tx: &Transaction<'_>,
+        vault: &Vault,
+        key: Option<&VaultKey>,
+        stewards: &[Signed<StewardCert>],
+    ) -> Result<()> {
+        if self.is_root() {
+            return Ok(());
+        }
+        if let Some(key) = key {
+            tx.execute("UPDATE identity SET vault_key = ?1", [vault.seal(&key.0)?])?;
+        }
+        let own_key = store::load_own(tx, vault)?.signing();
+        for signed in stewards {
+            let is_ours = signed.open(&self.network).is_ok_and(|cert| {
+                (cert.account, cert.device, cert.key) == (self.account, self.device, own_key)
+            });
+            if is_ours {
+                tx.execute("UPDATE identity SET steward = ?1", [codec::encode(signed)?])?;
+            }
+        }
         Ok(())
+    }
+
+    /// The account's seed, where it is.
+    pub(crate) fn seed(&self) -> Option<&[u8; 32]> {
+        self.secrets.seed.as_deref()
     }
 
     /// Whether this device has the account's key, and so may link and revoke devices.
@@ -119,7 +220,7 @@ impl Identity {
     }
 
     /// The highest number that a device of the account has or had.
-    fn last_number(&self, tx: &Transaction<'_>) -> Result<u64> {
+    pub(crate) fn last_number(&self, tx: &Transaction<'_>) -> Result<u64> {
         let listed = self.device_list()?.devices.iter().map(|device| device.number).max();
         Ok(u64::from(listed.unwrap_or(0)).max(settings::number(tx, settings::LAST_DEVICE)?))
     }
@@ -154,6 +255,8 @@ impl Identity {
         let record = Signed::new(&new, &key, &self.network)?;
         self.store_records(tx, &record, &devices)?;
         tx.execute("UPDATE identity SET record_dirty = 1", [])?;
+        // Under the key of the new epoch.
+        vault::note_urgent(tx)?;
         devices::arrange(tx, self, &devices, now)?;
         devices::note(tx, Due::Records, 0, now)
     }
@@ -171,6 +274,7 @@ pub(super) fn first_records(
     secrets: &Secrets,
     own: &OwnDevice,
     home: &NodeLink,
+    epoch: u64,
     now: Millis,
 ) -> Result<(Signed<AccountRecord>, Signed<DeviceList>)> {
     let key = secrets.account_key().ok_or(Error::NotRoot)?;
@@ -190,16 +294,17 @@ pub(super) fn first_records(
         version: RECORD_VERSION,
         flags: 0,
         account,
-        epoch: 1,
+        epoch,
         seq: 1,
         devices: vec![device],
     };
     let devices = Signed::new(&list, &key, &home.network)?;
     let record = account_record(account, home, devices.hash(), seconds);
+    let record = AccountRecord { epoch, ..record };
     Ok((Signed::new(&record, &key, &home.network)?, devices))
 }
 
-fn account_record(
+pub(super) fn account_record(
     account: AccountId,
     home: &NodeLink,
     devices: Hash,

@@ -34,6 +34,12 @@ impl Secrets {
         Self { seed: None, ..Self::generate() }
     }
 
+    /// The same with other tokens.
+    pub(super) fn with_tokens(&self, tokens: TokenSecret) -> Self {
+        let (seed, noise, seal) = (self.seed.clone(), self.noise.clone(), self.seal.clone());
+        Self { seed, noise, seal, tokens }
+    }
+
     /// The explicit pickle, for the vault alone: seed, if it is here ‖ noise ‖ seal ‖ tokens, 32 bytes
     /// each.
     pub(super) fn pickle(&self) -> Zeroizing<Vec<u8>> {

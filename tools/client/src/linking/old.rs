@@ -297,7 +297,7 @@ impl Client {
                 return Ok(Err("the device was revoked".to_owned()));
             }
             let invite = held_invite(tx)?.map(|code| code.0);
-            Ok(Ok(own.grant(device, invite)))
+            Ok(Ok(own.grant(device, invite, now)?))
         })
     }
 

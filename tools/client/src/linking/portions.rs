@@ -36,8 +36,9 @@ pub(crate) fn opening(tx: &Transaction<'_>, own: &Identity, now: Millis) -> Resu
     }
     items.extend(entries::all(tx, own, now)?);
     for (account, device) in conversations::senders(tx)? {
+        // Our own other devices among them: what they told before is in what is handed over here.
         let is_known = |account: &AccountId| people.iter().any(|c| c.account == *account);
-        if is_known(&account) {
+        if account == own.account || is_known(&account) {
             items.extend(copies::place(tx, &account, device)?);
         }
     }

@@ -126,6 +126,7 @@ impl Home {
             Frame::InvitesPut(ask) => vec![good(ask.request)],
             Frame::TokensPut(ask) => vec![good(ask.request)],
             Frame::SettingsPut(ask) => vec![good(ask.request)],
+            Frame::VaultPut(ask) => vec![good(ask.request)],
             Frame::Ping(ask) => vec![good(ask.request)],
             Frame::Locate(ask) => vec![good(ask.request)],
             Frame::Send(send) => {

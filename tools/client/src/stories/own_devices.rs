@@ -133,7 +133,7 @@ impl Person {
                 let device = Identity::load(tx, vault)?.admit(tx, &new, NOW)?;
                 tx.execute("UPDATE identity SET record_dirty = 0", [])?;
                 tokens::renew_all(tx, NOW)?;
-                Ok(Identity::load(tx, vault)?.grant(device, None))
+                Identity::load(tx, vault)?.grant(device, None, NOW)
             })
             .unwrap();
         self.tokens_registered();

@@ -3,13 +3,11 @@
 use std::time::Duration;
 
 use postroad_proto::frame::{
-    Count, Frame, InvitesDrop, InvitesPut, PrekeysPut, RecordsPut, RendezvousOpen, RequestsSettle,
-    SettingsPut, Tokens, TokensDrop, TokensList, TokensPut,
+    Count, Frame, InvitesDrop, InvitesPut, PrekeysPut, RendezvousOpen, RequestsSettle, SettingsPut,
+    Tokens, TokensDrop, TokensList, TokensPut,
 };
 use postroad_proto::ids::{Hash, Millis, NodeId};
 use postroad_proto::limits::MAX_LIST;
-use postroad_proto::record::{AccountRecord, AccountRecordOrder};
-use postroad_proto::signed::Signed;
 use postroad_proto::token::{InviteCode, InviteEntry, TokenEntry, redeemed_label};
 use rusqlite::{Transaction, params};
 use serde_bytes::ByteArray;
@@ -23,6 +21,7 @@ use crate::error::{ConnectionError, Error, Result};
 use crate::events;
 use crate::identity::Identity;
 use crate::linking;
+use crate::recovery::vault;
 use crate::settings;
 
 /// Tokens that a home lists at most.
@@ -43,26 +42,33 @@ impl Client {
         self.register_tokens().await?;
         self.retire_tokens().await?;
         self.put_settings().await?;
-        self.settle_requests().await
+        self.settle_requests().await?;
+        self.put_vault().await
     }
 
     /// Whether something came up that the home is to be told.
     pub(super) fn has_chores(&mut self) -> Result<bool> {
         self.db.read(|tx| {
-            Ok(tx.query_row(
+            let is_vault_due = vault::is_due(tx, clock::now())?;
+            let has_others = tx.query_row(
                 "SELECT EXISTS (SELECT 1 FROM settle) OR EXISTS (SELECT 1 FROM token_drop)
                  OR EXISTS (SELECT 1 FROM device_link WHERE opened = 0)
                  OR EXISTS (SELECT 1 FROM identity WHERE record_dirty = 1)
                  OR EXISTS (SELECT 1 FROM invite WHERE registered = 0 OR revoked = 1)
                  OR EXISTS (SELECT 1 FROM setting WHERE dirty = 1 AND key = 'lookups')",
                 [],
-                |row| row.get(0),
-            )?)
+                |row| row.get::<_, bool>(0),
+            )?;
+            Ok(is_vault_due || has_others)
         })
     }
 
     /// Tells the home. A refusal ends this chore and no other; it is shown as a problem.
-    async fn tell(&mut self, what: &'static str, frame: impl FnOnce(u64) -> Frame) -> Result<bool> {
+    pub(super) async fn tell(
+        &mut self,
+        what: &'static str,
+        frame: impl FnOnce(u64) -> Frame,
+    ) -> Result<bool> {
         let Some(online) = self.online.as_mut() else { return Err(ConnectionError::Closed.into()) };
         match online.tell(what, frame).await {
             Ok(()) => Ok(true),
@@ -73,46 +79,6 @@ impl Client {
             }
             Err(error) => Err(error),
         }
-    }
-
-    /// Gives the home our record again when it holds an older one: it was set back.
-    pub(super) async fn restore_record(
-        &mut self,
-        held: Option<&Signed<AccountRecord>>,
-    ) -> Result<()> {
-        let own = self.identity()?;
-        let Some(held) = held else { return Ok(()) };
-        let Ok(opened) = held.open(&own.network) else { return Ok(()) };
-        let is_newer = held.compare(&own.record)? == AccountRecordOrder::Newer;
-        if opened.account != own.account || !is_newer {
-            return Ok(());
-        }
-        let (record, devices) = (Some(own.record.clone()), Some(own.devices.clone()));
-        let put = |request| RecordsPut { request, record, devices }.into();
-        self.tell("the account record that it has lost", put).await.map(drop)
-    }
-
-    /// Gives the home a record that was renewed.
-    async fn put_record(&mut self) -> Result<()> {
-        let vault = &self.vault;
-        let own = self.db.write(|tx| {
-            Identity::load(tx, vault)?.renew(tx, clock::now())?;
-            tokens::renew_old(tx, clock::now())?;
-            Identity::load(tx, vault)
-        })?;
-        if !own.record_dirty {
-            return Ok(());
-        }
-        let (record, devices) = (Some(own.record.clone()), Some(own.devices.clone()));
-        let put = |request| RecordsPut { request, record, devices }.into();
-        if self.tell("the renewed account record", put).await? {
-            self.db.write(|tx| {
-                tx.execute("UPDATE identity SET record_dirty = 0", [])?;
-                // Contacts learn of it with the next card.
-                tokens::renew_all(tx, clock::now())
-            })?;
-        }
-        Ok(())
     }
 
     /// Tells the home where another device may meet this one.

@@ -7,6 +7,7 @@ mod credit;
 pub(crate) mod keys;
 mod online;
 mod ranges;
+mod records;
 mod signs;
 
 use std::time::Duration;
@@ -22,8 +23,9 @@ use tokio::time::{Instant, sleep};
 #[cfg(test)]
 pub(crate) use apply::new_generation;
 pub(crate) use keys::keep as keep_prekeys;
+pub(crate) use online::As;
+use online::Awaited;
 pub(crate) use online::Online;
-use online::{As, Awaited};
 
 use crate::amend;
 use crate::client::Client;
@@ -38,6 +40,7 @@ use crate::outbox;
 use crate::quotes;
 use crate::receipts;
 use crate::receive;
+use crate::recovery;
 use crate::resend;
 use crate::settings;
 use crate::waiting;
@@ -45,8 +48,9 @@ use crate::waiting;
 /// How long a command waits for the process that has the connection, and how often it looks.
 const BY_OWNER: Duration = Duration::from_secs(4);
 const BY_OWNER_POLL: Duration = Duration::from_millis(20);
-/// How long a command waits for a connection.
+/// How long a command waits for a connection, and one that cannot do without.
 const CONNECT: Duration = Duration::from_millis(2000);
+pub(crate) const RECOVER: Duration = Duration::from_secs(5);
 /// Envelopes that are offered before the first is settled.
 const WINDOW: usize = 64;
 /// Rounds of seal, send and take that one sync makes: each answer may make new work.
@@ -96,9 +100,11 @@ impl Client {
     /// # Errors
     /// Only when the local database fails or the home refuses this device.
     pub async fn sync(&mut self) -> Result<Synced> {
-        if self.db.read(linking::is_unfinished)? {
-            return Err(Error::LinkUnfinished);
-        }
+        self.db.read(|tx| match linking::is_unfinished(tx)? {
+            true => Err(Error::LinkUnfinished),
+            false if recovery::is_unfinished(tx)? => Err(Error::RestoreUnfinished),
+            false => Ok(()),
+        })?;
         if !self.own_connection()? {
             match self.sync_by_owner().await? {
                 ByOwner::Done => return Ok(Synced::Shared),
@@ -219,7 +225,7 @@ impl Client {
     /// Gives the home what it needs, and takes what it has.
     async fn begin(&mut self, online: Online, welcome: &Welcome) -> Result<()> {
         self.online = Some(online);
-        self.restore_record(welcome.record.as_ref()).await?;
+        self.compare_record(welcome.record.as_ref()).await?;
         self.chores(welcome.one_time_keys).await?;
         self.drain().await
     }

@@ -206,6 +206,11 @@ impl Online {
         Ok(found)
     }
 
+    /// Asks, and gives the answer as it came, be it a refusal.
+    pub(crate) async fn request(&mut self, frame: impl FnOnce(u64) -> Frame) -> Result<Done> {
+        self.converse(ANSWER, frame, Some).await
+    }
+
     /// Asks for something that has no result.
     pub(crate) async fn tell(
         &mut self,
@@ -222,6 +227,16 @@ impl Online {
         what: &'static str,
         within: Duration,
         frame: impl FnOnce(u64) -> Frame,
+        sift: impl FnMut(Frame) -> Option<Frame>,
+    ) -> Result<Done> {
+        let done = self.converse(within, frame, sift).await?;
+        if done.code.is_some() { Err(refused(what, &done)) } else { Ok(done) }
+    }
+
+    async fn converse(
+        &mut self,
+        within: Duration,
+        frame: impl FnOnce(u64) -> Frame,
         mut sift: impl FnMut(Frame) -> Option<Frame>,
     ) -> Result<Done> {
         self.last += 1;
@@ -231,7 +246,7 @@ impl Online {
         loop {
             match timed(within.min(left(begun)), self.connection.recv()).await? {
                 Frame::Done(done) if done.request == request || done.request == 0 => {
-                    return if done.code.is_some() { Err(refused(what, &done)) } else { Ok(*done) };
+                    return Ok(*done);
                 }
                 other => {
                     if let Some(other) = sift(other) {

@@ -1,7 +1,7 @@
 //! The account: `join`, `whoami`, `status`, `settings`.
 
 use postroad_cli::{CliError, Colour, Exit, Printer, ago, fields, now_ms, qr, rfc3339_ms, safe};
-use postroad_client::{Client, Error, SettingsChange};
+use postroad_client::{Client, Error, Recovery, SettingsChange};
 use postroad_proto::error::ErrorCode;
 use postroad_proto::link::{ContactLink, JoinLink, NodeLink};
 use postroad_proto::record::Handle;
@@ -121,6 +121,7 @@ struct StatusRow {
     unsettled: u64,
     /// The agent, if one runs.
     agent: Option<Running>,
+    recovery: RecoveryRow,
     problems: Vec<ProblemRow>,
 }
 
@@ -129,6 +130,41 @@ struct NodeRow {
     id: String,
     name: String,
     network: String,
+}
+
+/// What would bring the account back.
+#[derive(Serialize)]
+struct RecoveryRow {
+    /// Whether this device has the recovery phrase.
+    phrase: bool,
+    phrase_tested_at: Option<String>,
+    /// Whether the node keeps contacts and settings as they are now.
+    vault: &'static str,
+}
+
+impl From<Recovery> for RecoveryRow {
+    fn from(recovery: Recovery) -> Self {
+        Self {
+            phrase: recovery.has_phrase,
+            phrase_tested_at: recovery.phrase_tested.map(rfc3339_ms),
+            vault: if recovery.is_kept { "kept" } else { "behind" },
+        }
+    }
+}
+
+impl RecoveryRow {
+    fn human(&self) -> String {
+        let phrase = match (self.phrase, &self.phrase_tested_at) {
+            (false, _) => "the phrase is on the account's first device",
+            (true, None) => "not tested: pouch backup phrase, then --test",
+            (true, Some(_)) => "phrase tested",
+        };
+        let vault = match self.vault {
+            "kept" => "contacts are kept at the node",
+            _ => "contacts are not at the node yet",
+        };
+        format!("{phrase}; {vault}")
+    }
 }
 
 #[derive(Serialize)]
@@ -173,6 +209,7 @@ pub(crate) async fn status(
         queued: status.queued,
         unsettled: status.unsettled,
         agent: running(&directory(profile)?)?,
+        recovery: RecoveryRow::from(status.recovery),
         problems,
     };
     printer.object(&row, || human_status(&row, synced, printer))
@@ -208,6 +245,7 @@ fn human_status(row: &StatusRow, synced: Option<u64>, printer: &Printer) -> Stri
         ("waiting here", row.queued.to_string()),
         ("on the way", row.unsettled.saturating_sub(row.queued).to_string()),
         ("agent", row.agent.as_ref().map_or_else(no_agent, Running::human)),
+        ("recovery", row.recovery.human()),
     ]);
     for problem in row.problems.iter().filter(|problem| problem.code != "offline") {
         text += &format!("{}  {}: {}\n", problem.at, safe(&problem.code), safe(&problem.message));

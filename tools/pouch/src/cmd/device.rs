@@ -143,7 +143,7 @@ pub(crate) async fn join(
 }
 
 /// What this machine is called.
-fn host_name() -> String {
+pub(super) fn host_name() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let name = name.trim();
     if name.is_empty() { "a device".to_owned() } else { name.to_owned() }

@@ -8,6 +8,7 @@ mod device;
 mod doctor;
 mod export;
 mod mail;
+mod recovery;
 mod requests;
 mod send;
 mod watch;
@@ -55,6 +56,9 @@ pub(crate) async fn run(pouch: &Pouch, printer: &Printer) -> Result<(), CliError
     if let Command::Device(Device::Join(join)) = &pouch.command {
         return device::join(&pouch.profile, join, printer).await;
     }
+    if let Command::Restore(args) = &pouch.command {
+        return recovery::restore(&pouch.profile, args, printer).await;
+    }
     if let Command::Doctor = &pouch.command {
         return doctor::run(&pouch.profile, printer).await;
     }
@@ -73,6 +77,7 @@ pub(crate) async fn run(pouch: &Pouch, printer: &Printer) -> Result<(), CliError
         Command::Read(args) => mail::read(client, args, printer).await,
         Command::Export(args) => export::run(client, args, printer).await,
         Command::Contact(verb) => contact::run(client, &pouch.profile, verb, printer).await,
+        Command::Backup(verb) => recovery::backup(client, verb, printer),
         Command::Device(verb) => device::run(client, verb, printer).await,
         Command::Requests(args) => requests::run(client, args.verb.as_ref(), printer).await,
         Command::Watch(args) => watch::run(client, args, &pouch.global, printer).await,
@@ -82,6 +87,7 @@ pub(crate) async fn run(pouch: &Pouch, printer: &Printer) -> Result<(), CliError
         | Command::Doctor
         | Command::Send(_)
         | Command::Join(_)
+        | Command::Restore(_)
         | Command::Completions(_)
         | Command::Man(_) => Ok(()),
     }
