@@ -86,6 +86,8 @@ pub const RENDEZVOUS_WINDOW: usize = 1024 * 1024;
 pub const MAX_VAULT: usize = 1024 * 1024;
 /// A part of a vault, bytes: what one request may add to a commit, and to what waits for others.
 pub const MAX_VAULT_PART: usize = 32 * 1024;
+/// The body of a record in a backup, bytes: the largest message with what a device knows of it fits.
+pub const MAX_BACKUP_RECORD: usize = 128 * 1024;
 /// Strangers' requests that wait for one account.
 pub const MAX_PENDING_REQUESTS: usize = 100;
 /// Envelopes in one batch between nodes: the size at which a batch costs little more than one.

@@ -8,7 +8,6 @@ use serde_bytes::ByteArray;
 use crate::blob::Blob;
 use crate::codec::{self, CodecError};
 use crate::ids::{AccountId, DeviceNumber, MessageId, Millis, NodeId};
-use crate::limits::MAX_BODY;
 use crate::record::{AccountRecord, DeviceList, HandleRecord, StewardCert};
 use crate::recovery::VaultKey;
 use crate::signed::Signed;
@@ -84,7 +83,25 @@ impl Item {
     /// # Errors
     /// When that is not what its kind says.
     pub fn open<T: Carried>(&self) -> Result<T, CodecError> {
-        codec::decode(&self.body, MAX_BODY)
+        // What it came in has bounded it.
+        codec::decode(&self.body, self.body.len())
+    }
+
+    /// Whether it carries what its kind says. Of kinds that are not known nothing can be said.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn check(&self) -> Result<(), CodecError> {
+        match self.kind {
+            item::ENTRY => self.open::<Entry>().map(drop),
+            item::PERSON => self.open::<Person>().map(drop),
+            item::COPY => self.open::<Copy>().map(drop),
+            item::PROGRESS => self.open::<Progress>().map(drop),
+            item::PLACE => self.open::<Place>().map(drop),
+            item::RECORDS => self.open::<OwnRecords>().map(drop),
+            item::WANT => self.open::<Want>().map(drop),
+            _ => Ok(()),
+        }
     }
 }
 

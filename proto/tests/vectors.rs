@@ -15,6 +15,7 @@ use common::device_samples::*;
 use common::sample_frames;
 use common::samples::*;
 use common::{cbor, decode_frame, encode_frame, hex, noise, unhex};
+use postroad_proto::backup::{self, Chain, Record};
 use postroad_proto::codec::{self, CodecError};
 use postroad_proto::content::{Introduction, Message, conversation, shorten};
 use postroad_proto::envelope::Envelope;
@@ -761,6 +762,56 @@ fn what_own_devices_say() {
     assert_eq!(hex(&*recovery::seed(field(golden, "phrase")).unwrap()), field(golden, "seed"));
     reads(&golden["vault"], &vault());
     assert_eq!(vault_key().open(&alice(), &bytes(golden, "sealed")), Ok(vault()));
+}
+
+/// All records of a backup, as a reader goes through them.
+fn read_backup(bytes: &[u8]) -> Result<Vec<Record>, CodecError> {
+    let mut left = bytes.strip_prefix(backup::LINE).ok_or(CodecError::Value("no backup"))?;
+    let (mut chain, mut records) = (Chain::default(), Vec::new());
+    while !matches!(records.last(), Some(Record::End(_))) {
+        let (start, after) = left.split_first_chunk().ok_or(CodecError::Truncated)?;
+        let body = after.get(..backup::rest(start)?).ok_or(CodecError::Truncated)?;
+        records.push(chain.open(start, body)?);
+        left = &after[body.len()..];
+    }
+    if left.is_empty() { Ok(records) } else { Err(CodecError::Trailing(left.len())) }
+}
+
+#[test]
+fn backups() {
+    let (mut chain, records) = (Chain::default(), backup());
+    let sealed: Vec<Vec<u8>> = records.iter().map(|record| chain.seal(record).unwrap()).collect();
+    let whole = [backup::LINE, &sealed.concat()].concat();
+    let changed = |at: usize| {
+        let mut changed = whole.clone();
+        changed[at] ^= 1;
+        hex(&changed)
+    };
+    let long = u32::try_from(postroad_proto::limits::MAX_BACKUP_RECORD + 1).unwrap().to_be_bytes();
+    let swapped = [&sealed[..2].concat()[..], &sealed[3], &sealed[2], &sealed[4..].concat()];
+    let made = json!({
+        "line": hex(backup::LINE),
+        "records": sealed.iter().map(|bytes| hex(bytes)).collect::<Vec<_>>(),
+        "refused": [
+            changed(0), changed(backup::LINE.len() + 3), changed(whole.len() / 2), changed(whole.len() - 1),
+            hex(&whole[..whole.len() - sealed[5].len()]),
+            hex(&[backup::LINE, &sealed[0], &sealed[2..].concat()].concat()),
+            hex(&[backup::LINE, &swapped.concat()].concat()),
+            hex(&[backup::LINE, &long, &[3]].concat()),
+        ],
+    });
+    let golden = golden("backup.json", &made);
+    let parts = list(&golden["records"]).iter().map(|part| unhex(part.as_str().unwrap()));
+    let whole = [bytes(&golden, "line"), parts.collect::<Vec<_>>().concat()].concat();
+    assert_eq!(read_backup(&whole), Ok(records.clone()));
+    for record in &records {
+        if let Record::Item(item) = record {
+            assert_eq!(item.check(), Ok(()));
+        }
+    }
+    for refused in list(&golden["refused"]) {
+        assert!(read_backup(&unhex(refused.as_str().unwrap())).is_err(), "{refused}");
+    }
 }
 
 #[test]

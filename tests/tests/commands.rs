@@ -144,6 +144,18 @@ fn the_readme_works_as_it_stands() {
     assert_eq!(bob.json("pouch --json inbox")[0]["text"], "hello");
     second_device(&alice);
     comes_back(&operator, &alice);
+    backups(&alice);
+}
+
+/// Makes a backup as the README says, and reads it.
+fn backups(alice: &Home) {
+    let shown = commands("Backups");
+    assert_eq!(shown.len(), 3);
+    for words in shown {
+        let mut command = alice.command(&words);
+        let output = command.env("POSTROAD_PASSPHRASE", "as good as five words").output().unwrap();
+        assert!(output.status.success(), "{words:?}: {output:?}");
+    }
 }
 
 /// Links another device as the README says.

@@ -46,6 +46,7 @@ fn sources_with(text: &str) -> Vec<String> {
 fn each_big_library_is_named_in_its_one_room() {
     assert_eq!(sources_with("serde_cbor::"), ["proto/src/codec.rs"]);
     assert_eq!(sources_with("snow::"), ["proto/src/noise.rs", "proto/src/noise/direct.rs"]);
+    assert_eq!(sources_with("use age::"), ["tools/client/src/backup/lock.rs"]);
     assert_eq!(sources_with("sled::"), ["node/store/src/index/disk.rs"]);
     let outside_net = |name: &String| !name.starts_with("node/src/net/");
     let names = sources_with("libp2p::");

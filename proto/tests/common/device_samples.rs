@@ -1,5 +1,6 @@
 //! What an account's own devices tell each other.
 
+use postroad_proto::backup::{BackupAccount, BackupEnd, BackupHead, BackupInvite, Record};
 use postroad_proto::content::kind;
 use postroad_proto::ids::{Hash, MessageId};
 use postroad_proto::linking::{
@@ -141,5 +142,39 @@ pub(crate) fn link_messages() -> Vec<LinkMessage> {
         LinkMessage::Portion(portion),
         LinkMessage::Got(Got { number: 1 }),
         LinkMessage::Refusal(Refusal { reason: "it was used already".to_owned() }),
+    ]
+}
+
+/// The records of a small backup, in order.
+pub(crate) fn backup() -> Vec<Record> {
+    let head = BackupHead {
+        id: ByteArray::new([8; 16]),
+        account: alice(),
+        network: network(),
+        device: 2,
+        device_name: "laptop".to_owned(),
+        made: NOW * 1000,
+        records: 6,
+        messages: 1,
+    };
+    let own = BackupInvite { code: ByteArray::new(invite().0), uses: 0, expires: 0, made: NOW };
+    let account = BackupAccount {
+        home: "postroad:node#AQ".to_owned(),
+        record: signed_account_record(),
+        devices: signed_device_list(),
+        handle: None,
+        seed: Some(SharedSecret([9; 32])),
+        tokens: SharedSecret([5; 32]),
+        invites: vec![own],
+        last_device: 3,
+    };
+    let end = BackupEnd { records: 5, people: 1, entries: 1, messages: 1 };
+    vec![
+        Record::Head(head),
+        Record::Account(Box::new(account)),
+        Record::Item(Item::new(&person()).expect("encodes")),
+        Record::Item(Item::new(&entry()).expect("encodes")),
+        Record::Item(Item::new(&copy()).expect("encodes")),
+        Record::End(end),
     ]
 }

@@ -13,6 +13,7 @@ use postroad_proto::pair::PairError;
 use postroad_proto::recovery::PhraseError;
 use postroad_proto::signed::SignedError;
 
+use crate::backup::BackupError;
 use crate::names::NameError;
 
 /// Result of nearly everything here.
@@ -166,6 +167,9 @@ pub enum Error {
     /// Sealing or opening failed.
     #[error(transparent)]
     Pair(#[from] PairError),
+    /// A backup could not be made, or cannot be used.
+    #[error(transparent)]
+    Backup(#[from] BackupError),
 }
 
 fn of(what: &str) -> String {

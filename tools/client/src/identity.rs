@@ -173,6 +173,11 @@ impl Identity {
         &self.secrets.tokens
     }
 
+    /// Of the account's key; on the first device only, and where it was restored.
+    pub(crate) fn seed(&self) -> Option<&[u8; 32]> {
+        self.secrets.seed.as_deref()
+    }
+
     /// `handle@node`.
     pub(crate) fn full_handle(&self) -> Option<String> {
         let record = self.handle.as_ref()?.open(&self.network).ok()?;

@@ -72,6 +72,11 @@
 //! - [`Client::send_text`] sends anew with each call. Who calls it for something that was read elsewhere
 //!   and is killed in between may do so twice; what is stored is sent and shown once.
 //!
+//! # Backups
+//!
+//! [`Client::write_backup`] writes all of the account from one view of the database, into a [`BackupDraft`] or
+//! anything else; [`Backup::open`] and [`Backup::verify`] read it; [`Client::restore_backup`] merges it.
+//!
 //! # Errors
 //!
 //! A node that is away is no error of [`Client::step`] and [`Client::next_event`]: they try again, and
@@ -91,6 +96,7 @@ pub mod connection;
 pub mod e2e;
 
 mod amend;
+mod backup;
 mod client;
 mod clock;
 mod contacts;
@@ -126,6 +132,9 @@ mod vault;
 mod waiting;
 
 pub use amend::{Quoted, Reaction};
+pub use backup::{
+    Backup, BackupDraft, BackupError, BackupKey, BackupLock, BackupPlace, BackupSummary, Restored,
+};
 pub use client::{
     Check, Client, ContactView, DeviceView, InviteView, LastContact, Problem, Recovery, STEPS,
     Safety, Sent, Settings, SettingsChange, Status, Verdict, WaitsFor, Whoami, Why,

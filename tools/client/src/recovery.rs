@@ -8,12 +8,13 @@ use std::time::Duration;
 use postroad_proto::codec;
 use postroad_proto::error::ErrorCode;
 use postroad_proto::frame::{Records, Register, Registered};
-use postroad_proto::ids::Millis;
+use postroad_proto::ids::{AccountId, Millis};
 use postroad_proto::limits::{MAX_DEVICES, MAX_FRAME};
 use postroad_proto::link::NodeLink;
 use postroad_proto::record::{AccountRecord, DeviceList};
 use postroad_proto::recovery::{PhraseError, phrase, seed};
 use postroad_proto::signed::{Signable, Signed};
+use postroad_proto::token::TokenSecret;
 use rusqlite::Transaction;
 use zeroize::Zeroizing;
 
@@ -110,6 +111,18 @@ impl Client {
         name: &str,
         others: Others,
     ) -> Result<Whoami> {
+        self.restore_with(key, home, name, others, None).await
+    }
+
+    /// As [`Client::restore`], with what delivery tokens are made from, for a home that has no vault.
+    pub(crate) async fn restore_with(
+        &mut self,
+        key: &AccountKey,
+        home: &NodeLink,
+        name: &str,
+        others: Others,
+        tokens: Option<TokenSecret>,
+    ) -> Result<Whoami> {
         let now = clock::now();
         let vault = &self.vault;
         self.db.write(|tx| {
@@ -120,8 +133,11 @@ impl Client {
                     false => Err(Error::AlreadyJoined { account: own.account.to_string() }),
                 };
             }
-            Identity::recover(tx, vault, &key.0, home, now)?;
-            settings::set_text(tx, settings::RESTORING, "1")
+            let own = Identity::recover(tx, vault, &key.0, home, now)?;
+            if let Some(tokens) = tokens {
+                own.set_tokens(tx, vault, tokens)?;
+            }
+            settings::set_text(tx, settings::RECOVERING, "1")
         })?;
         self.claim(others).await?;
         self.fetch_vault(name).await?;
@@ -258,8 +274,8 @@ impl Client {
             let own = Identity::load(tx, profile)?;
             entries::set(tx, entries::DEVICE, &own.device, name.as_bytes(), now)?;
             tokens::renew_all(tx, now)?;
-            tell_contacts(tx, profile, &own, now)?;
-            settings::set_text(tx, settings::RESTORING, "")
+            tell_contacts(tx, profile, &own, &[], now)?;
+            settings::set_text(tx, settings::RECOVERING, "")
         })
     }
 }
@@ -272,10 +288,17 @@ enum Claimed {
     Contended,
 }
 
-/// Contacts learn of the new device without being written to.
-fn tell_contacts(tx: &Transaction<'_>, vault: &Vault, own: &Identity, now: Millis) -> Result<()> {
+/// Contacts learn of the new device without being written to, but for those that were told.
+pub(crate) fn tell_contacts(
+    tx: &Transaction<'_>,
+    vault: &Vault,
+    own: &Identity,
+    told: &[AccountId],
+    now: Millis,
+) -> Result<()> {
     for contact in contacts::all(tx)? {
-        if contact.phase == Phase::Ready && !contact.blocked {
+        let is_told = told.contains(&contact.account);
+        if contact.phase == Phase::Ready && !contact.blocked && !is_told {
             requests::introduce(tx, vault, own, &contact, now)?;
         }
     }
@@ -289,5 +312,5 @@ pub(crate) fn phrase_tested(tx: &Transaction<'_>) -> Result<Option<Millis>> {
 
 /// Whether this profile is being restored and does not have all yet.
 pub(crate) fn is_unfinished(tx: &Transaction<'_>) -> Result<bool> {
-    Ok(settings::text(tx, settings::RESTORING)?.is_some_and(|text| !text.is_empty()))
+    Ok(settings::text(tx, settings::RECOVERING)?.is_some_and(|text| !text.is_empty()))
 }

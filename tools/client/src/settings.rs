@@ -20,14 +20,16 @@ pub(crate) const SHARED: [&str; 4] = [RECEIPTS, LOOKUPS, TYPING, PRESENCE];
 pub(crate) const OFFLINE: &str = "offline";
 /// When the recovery phrase was written down and tested.
 pub(crate) const PHRASE_TESTED: &str = "phrase tested";
-/// Not empty while this profile is being restored.
-pub(crate) const RESTORING: &str = "restoring";
+/// Not empty while this profile is becoming a device of an account again.
+pub(crate) const RECOVERING: &str = "recovering";
 /// 1: what is in the vault at the home has changed. When it was put last, and its version.
 pub(crate) const VAULT_DIRTY: &str = "vault dirty";
 pub(crate) const VAULT_AT: &str = "vault at";
 pub(crate) const VAULT_VERSION: &str = "vault version";
 /// The highest number that a device of the account ever had, as far as it is known.
 pub(crate) const LAST_DEVICE: &str = "last device";
+/// The backup that is being restored, and the last of its records that was taken; empty if none is.
+pub(crate) const RESTORING: &str = "restoring";
 /// How often other processes asked the one that has the connection to come into step, and how many
 /// of these it has answered.
 pub(crate) const SYNC_ASKED: &str = "sync asked";

@@ -1,6 +1,7 @@
 //! The command line.
 
 mod agent;
+mod backup;
 mod changes;
 mod devices;
 mod people;
@@ -13,10 +14,11 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use postroad_cli::{CompletionsArgs, GlobalArgs, ManArgs, Program, parse_duration};
 
 pub(crate) use agent::{Agent, AgentArgs};
+pub(crate) use backup::{Backup, BackupCreate, BackupRead};
 pub(crate) use changes::{Delete, Edit, Forward, React, Timer, TimerArgs};
 pub(crate) use devices::{Device, DeviceJoin};
 pub(crate) use people::{Contact, Request, Requests};
-pub(crate) use recovery::{Backup, Restore};
+pub(crate) use recovery::Restore;
 
 /// The Postroad messenger.
 ///
@@ -76,12 +78,12 @@ pub(crate) enum Command {
     /// This profile becomes a new device of the account, which stays the same for its contacts. After a failure the same
     /// command goes on.
     Restore(Restore),
-    /// What brings this account back when its devices are gone
-    #[command(subcommand)]
-    Backup(Backup),
     /// Link, list and revoke this account's devices
     #[command(subcommand)]
     Device(Device),
+    /// What brings this account back when its devices are gone: its phrase, and encrypted files
+    #[command(subcommand)]
+    Backup(Backup),
     /// List, accept, ignore and block people who ask to write to you
     Requests(Requests),
     /// Send a text

@@ -1,7 +1,7 @@
 //! The SDK's errors as people and scripts see them: what happened, why, what to type next.
 
 use postroad_cli::{CliError, Exit};
-use postroad_client::{ConnectionError, Error, NameError, StorageError};
+use postroad_client::{BackupError, ConnectionError, Error, NameError, StorageError};
 use postroad_proto::error::ErrorCode;
 
 /// Turns an error of the SDK into one that says what to do.
@@ -119,6 +119,7 @@ pub(crate) fn explain(error: Error) -> CliError {
         Error::Refused { code, .. } => refused(*code, message),
         Error::Connection(connection) => unreachable(connection, message),
         Error::Storage(storage) => stored(storage, message),
+        Error::Backup(backup) => backed_up(backup, message),
         Error::Codec(_) | Error::Pair(_) => {
             CliError::failed("internal", message, "this is a bug; please report it")
         }
@@ -231,6 +232,46 @@ fn stored(error: &StorageError, message: String) -> CliError {
         }
     };
     CliError::failed(word, message, hint)
+}
+
+fn backed_up(error: &BackupError, message: String) -> CliError {
+    let other = "nothing of it was restored; use another copy, or make a new backup";
+    let (code, hint) = match error {
+        BackupError::NotABackup(_) => ("not_a_backup", "name a file that pouch backup create made"),
+        BackupError::Newer { .. } => ("newer", "update pouch"),
+        BackupError::OtherKind("a key") => ("other_kind", "--identity FILE, with that key in it"),
+        BackupError::OtherKind(_) => {
+            ("other_kind", "leave --identity out, and give the passphrase")
+        }
+        BackupError::WrongKey { .. } => ("wrong_key", "give the one that the backup was made with"),
+        BackupError::TooMuchWork { .. } => {
+            ("too_much_work", "its first line is damaged, unless you made it so yourself")
+        }
+        BackupError::Cut(_) => ("cut", other),
+        BackupError::Damaged { .. } => ("damaged", other),
+        BackupError::Untrusted(_) => ("untrusted", "nothing of it was used; where is it from?"),
+        BackupError::OtherAccount { .. } => {
+            ("other_account", "name that account's profile with --profile")
+        }
+        BackupError::NoAccountKey => (
+            "key_not_in_backup",
+            "pouch device join LINK makes this profile a device of the account, then restore again",
+        ),
+        BackupError::BadKey(_) => return CliError::usage(message, "pouch backup create --help"),
+        BackupError::Exists(_) => ("exists", "name another file: -O FILE"),
+        BackupError::Io { source, .. } => {
+            return match source.kind() {
+                std::io::ErrorKind::NotFound => {
+                    CliError::new(Exit::NotFound, "not_found", message, "is the path right?")
+                }
+                std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
+                    CliError::failed("disk_full", message, "make room; nothing is left there")
+                }
+                _ => CliError::failed("io", message, "check the disk and your rights there"),
+            };
+        }
+    };
+    CliError::failed(code, message, hint)
 }
 
 #[cfg(test)]

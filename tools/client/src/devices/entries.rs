@@ -68,7 +68,10 @@ pub(crate) fn propose(
     value: &[u8],
     now: Millis,
 ) -> Result<()> {
-    let key = format!("{what} {}", of.to_string());
+    propose_key(tx, format!("{what} {}", of.to_string()), value, now)
+}
+
+fn propose_key(tx: &Transaction<'_>, key: String, value: &[u8], now: Millis) -> Result<()> {
     if find(tx, &key)?.is_some() {
         return Ok(());
     }
@@ -236,6 +239,13 @@ pub(super) fn seen_item(
     of: &str,
     now: Millis,
 ) -> Result<Option<Item>> {
+    let Some(entry) = seen_now(tx, own, of, now)? else { return Ok(None) };
+    put(tx, &entry.key, &entry.value, now, None)?;
+    Ok(Some(Item::new(&entry)?))
+}
+
+/// The same, without storing it.
+fn seen_now(tx: &Transaction<'_>, own: &Identity, of: &str, now: Millis) -> Result<Option<Entry>> {
     let Some(from) = parse_device(of) else { return Ok(None) };
     let Some(contact) = contacts::find(tx, &from.0)? else { return Ok(None) };
     let received = conversations::ranges(tx, &contact.chat, from)?;
@@ -244,9 +254,8 @@ pub(super) fn seen_item(
     if seen.is_empty() {
         return Ok(None);
     }
-    let (key, value) = (format!("{SEEN} {of}"), codec::encode(&seen)?);
-    put(tx, &key, &value, now, None)?;
-    Ok(Some(Item::new(&Entry { key, value: value.into(), at: now, device: own.device })?))
+    let (key, value) = (format!("{SEEN} {of}"), codec::encode(&seen)?.into());
+    Ok(Some(Entry { key, value, at: now, device: own.device }))
 }
 
 fn apply_seen(
@@ -284,30 +293,56 @@ fn union(one: Vec<(u64, u64)>, other: Vec<(u64, u64)>) -> Vec<(u64, u64)> {
     joined
 }
 
-/// All entries, with those that nobody set yet: what a new device is told.
-pub(crate) fn all(tx: &Transaction<'_>, own: &Identity, now: Millis) -> Result<Vec<Item>> {
+/// Values that came to be by themselves: what [`propose`] proposes, by key.
+fn by_themselves(tx: &Transaction<'_>) -> Result<Vec<(String, Vec<u8>)>> {
+    let mut values = Vec::new();
     for contact in contacts::all(tx)? {
-        propose(tx, NAME, &contact.account, contact.name.as_bytes(), now)?;
-        if contact.verified {
-            propose(tx, VERIFIED, &contact.account, flag(true), now)?;
-        }
-        if contact.blocked {
-            propose(tx, BLOCKED, &contact.account, flag(true), now)?;
+        let account = contact.account;
+        values.push((format!("{NAME} {account}"), contact.name.into_bytes()));
+        for (what, is_on) in [(VERIFIED, contact.verified), (BLOCKED, contact.blocked)] {
+            if is_on {
+                values.push((format!("{what} {account}"), flag(true).to_vec()));
+            }
         }
     }
     for key in settings::SHARED {
-        propose(tx, SETTING, &key, flag(settings::is_on(tx, key)?), now)?;
+        values.push((format!("{SETTING} {key}"), flag(settings::is_on(tx, key)?).to_vec()));
     }
+    Ok(values)
+}
+
+/// All entries, with those that nobody set yet: what a new device is told.
+pub(crate) fn all(tx: &Transaction<'_>, own: &Identity, now: Millis) -> Result<Vec<Item>> {
+    for (key, value) in by_themselves(tx)? {
+        propose_key(tx, key, &value, now)?;
+    }
+    for from in conversations::senders(tx)? {
+        if from.0 != own.account {
+            seen_item(tx, own, &device_key(from), now)?;
+        }
+    }
+    view(tx, own, now)
+}
+
+/// The same without storing any: what a backup holds.
+pub(crate) fn view(tx: &Transaction<'_>, own: &Identity, now: Millis) -> Result<Vec<Item>> {
     let mut items = Vec::new();
     for from in conversations::senders(tx)? {
         if from.0 != own.account {
-            items.extend(seen_item(tx, own, &device_key(from), now)?);
+            let seen = seen_now(tx, own, &device_key(from), now)?;
+            items.extend(seen.map(|entry| Item::new(&entry)).transpose()?);
         }
     }
     let mut query = tx.prepare("SELECT key FROM entry WHERE key NOT LIKE 'seen %' ORDER BY key")?;
     let keys = query.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<Vec<String>>>()?;
     for key in keys {
         items.extend(item(tx, &key)?);
+    }
+    for (key, value) in by_themselves(tx)? {
+        if find(tx, &key)?.is_none() {
+            let (value, at, device) = (value.into(), BY_ITSELF, own.device);
+            items.push(Item::new(&Entry { key, value, at, device })?);
+        }
     }
     Ok(items)
 }

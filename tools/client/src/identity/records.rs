@@ -142,11 +142,6 @@ impl Identity {
         Ok(())
     }
 
-    /// The account's seed, where it is.
-    pub(crate) fn seed(&self) -> Option<&[u8; 32]> {
-        self.secrets.seed.as_deref()
-    }
-
     /// Whether this device has the account's key, and so may link and revoke devices.
     pub(crate) fn is_root(&self) -> bool {
         self.secrets.account_key().is_some()

@@ -29,12 +29,21 @@ pub(crate) struct Cursor {
 
 /// What comes before messages: whom the account knows and what it agrees on.
 pub(crate) fn opening(tx: &Transaction<'_>, own: &Identity, now: Millis) -> Result<Vec<Item>> {
+    opening_with(tx, own, entries::all(tx, own, now)?)
+}
+
+/// The same without storing anything: what a backup begins with.
+pub(crate) fn view(tx: &Transaction<'_>, own: &Identity, now: Millis) -> Result<Vec<Item>> {
+    opening_with(tx, own, entries::view(tx, own, now)?)
+}
+
+fn opening_with(tx: &Transaction<'_>, own: &Identity, entries: Vec<Item>) -> Result<Vec<Item>> {
     let mut items = Vec::new();
     let people = contacts::all(tx)?;
     for contact in &people {
         items.extend(person_item(tx, &contact.account)?);
     }
-    items.extend(entries::all(tx, own, now)?);
+    items.extend(entries);
     for (account, device) in conversations::senders(tx)? {
         // Our own other devices among them: what they told before is in what is handed over here.
         let is_known = |account: &AccountId| people.iter().any(|c| c.account == *account);

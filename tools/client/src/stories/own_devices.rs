@@ -1,5 +1,7 @@
 //! Stories of accounts with several devices: what one of them sends and does shows on all.
 
+mod backups;
+
 use postroad_proto::ids::DeviceNumber;
 use postroad_proto::linking::Grant;
 

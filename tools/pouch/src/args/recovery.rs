@@ -1,21 +1,8 @@
-//! `backup` and `restore`.
+//! `restore`.
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Backup {
-    /// Show the account's recovery phrase: 24 words to write on paper
-    ///
-    /// Whoever has these words has the account; without them, and without a device that has the account's key, it
-    /// cannot be brought back. They bring back contacts and settings with them, not messages.
-    Phrase {
-        /// Ask for the words instead, to see that they were written down right
-        #[arg(long)]
-        test: bool,
-    },
-}
+use clap::Args;
 
 #[derive(Debug, Args)]
 pub(crate) struct Restore {

@@ -2,6 +2,7 @@
 
 mod account;
 mod agent;
+mod backup;
 mod change;
 mod contact;
 mod device;
@@ -59,6 +60,9 @@ pub(crate) async fn run(pouch: &Pouch, printer: &Printer) -> Result<(), CliError
     if let Command::Restore(args) = &pouch.command {
         return recovery::restore(&pouch.profile, args, printer).await;
     }
+    if let Command::Backup(verb) = &pouch.command {
+        return backup::run(&pouch.profile, verb, printer).await;
+    }
     if let Command::Doctor = &pouch.command {
         return doctor::run(&pouch.profile, printer).await;
     }
@@ -77,13 +81,13 @@ pub(crate) async fn run(pouch: &Pouch, printer: &Printer) -> Result<(), CliError
         Command::Read(args) => mail::read(client, args, printer).await,
         Command::Export(args) => export::run(client, args, printer).await,
         Command::Contact(verb) => contact::run(client, &pouch.profile, verb, printer).await,
-        Command::Backup(verb) => recovery::backup(client, verb, printer),
         Command::Device(verb) => device::run(client, verb, printer).await,
         Command::Requests(args) => requests::run(client, args.verb.as_ref(), printer).await,
         Command::Watch(args) => watch::run(client, args, &pouch.global, printer).await,
         Command::Why(args) => why::run(client, args, printer).await,
         // These were answered before.
         Command::Agent(_)
+        | Command::Backup(_)
         | Command::Doctor
         | Command::Send(_)
         | Command::Join(_)

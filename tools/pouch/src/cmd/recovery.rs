@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 use super::account::WhoamiRow;
 use super::device::host_name;
-use crate::args::{Backup, ProfileArgs, Restore};
+use crate::args::{ProfileArgs, Restore};
 use crate::error::explain;
 use crate::profile::open_any;
 
@@ -29,22 +29,19 @@ struct TestedRow {
     tested_at: Option<String>,
 }
 
-pub(crate) fn backup(
+/// Shows the account's phrase, or asks for it.
+pub(crate) fn phrase(
     client: &mut Client,
-    verb: &Backup,
+    is_test: bool,
     printer: &Printer,
 ) -> Result<(), CliError> {
-    match verb {
-        Backup::Phrase { test: false } => {
-            let phrase = client.phrase().map_err(explain)?;
-            printer.object(&PhraseRow { phrase: &phrase }, || in_rows(&phrase))?;
-            printer.hint(
-                "write these words on paper, and see that you did: pouch backup phrase --test",
-            );
-            Ok(())
-        }
-        Backup::Phrase { test: true } => test(client, printer),
+    if is_test {
+        return test(client, printer);
     }
+    let phrase = client.phrase().map_err(explain)?;
+    printer.object(&PhraseRow { phrase: &phrase }, || in_rows(&phrase))?;
+    printer.hint("write these words on paper, and see that you did: pouch backup phrase --test");
+    Ok(())
 }
 
 fn test(client: &mut Client, printer: &Printer) -> Result<(), CliError> {
