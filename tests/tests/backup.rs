@@ -60,7 +60,7 @@ fn a_backup_is_made_while_the_agent_runs_and_a_flipped_bit_in_it_is_found_and_na
     wait_for("the agent to have it", || {
         texts(&alice.ok(&["read", "bob"])).contains(&"while it runs".to_owned()).then_some(())
     });
-    let made = alice.ok(&["backup", "create", "-O", &file, "--passphrase-file", &words]);
+    let made = alice.ok(&["backup", "create", "-O", &file, "--backup-passphrase-file", &words]);
     assert_eq!((made["contacts"].as_u64(), made["messages"].as_u64()), (Some(1), Some(6)));
     assert_eq!((made["account_key"].as_bool(), made["device"].as_u64()), (Some(true), Some(1)));
     assert_eq!(made["bytes"].as_u64(), Some(std::fs::metadata(&file).unwrap().len()));
@@ -68,7 +68,7 @@ fn a_backup_is_made_while_the_agent_runs_and_a_flipped_bit_in_it_is_found_and_na
     assert_eq!(mode & 0o777, 0o600);
     assert!(std::fs::read(&file).unwrap().starts_with(b"age-encryption.org/v1\n"));
     // Nothing is replaced, or left behind, without being told so.
-    let again = alice.run(&["backup", "create", "-O", &file, "--passphrase-file", &words]);
+    let again = alice.run(&["backup", "create", "-O", &file, "--backup-passphrase-file", &words]);
     assert_eq!((again.code, again.error["code"].as_str()), (2, Some("needs_yes")), "{again:?}");
     assert_eq!(std::fs::read_dir(shelf.0.path()).unwrap().count(), 2);
     assert_eq!(alice.ok(&["agent", "status"])["online"], true);
@@ -76,29 +76,30 @@ fn a_backup_is_made_while_the_agent_runs_and_a_flipped_bit_in_it_is_found_and_na
 
     // Whoever verifies needs no profile.
     let stranger = Person::new("stranger");
-    let whole = stranger.ok(&["backup", "verify", &file, "--passphrase-file", &words]);
+    let whole = stranger.ok(&["backup", "verify", &file, "--backup-passphrase-file", &words]);
     assert_eq!(whole, made);
     assert!(!stranger.profile().exists());
     std::fs::write(shelf.path("other"), "another one\n").unwrap();
     let other = shelf.path("other");
-    let wrong = stranger.run(&["backup", "verify", &file, "--passphrase-file", &other]);
+    let wrong = stranger.run(&["backup", "verify", &file, "--backup-passphrase-file", &other]);
     assert_eq!((wrong.code, wrong.error["code"].as_str()), (1, Some("wrong_key")), "{wrong:?}");
     let unasked = stranger.run(&["backup", "verify", &file]);
     assert_eq!((unasked.code, unasked.error["code"].as_str()), (2, Some("usage")));
-    let none = stranger.run(&["backup", "verify", "nowhere.age", "--passphrase-file", &words]);
+    let none =
+        stranger.run(&["backup", "verify", "nowhere.age", "--backup-passphrase-file", &words]);
     assert_eq!(none.code, 4, "{none:?}");
 
     flip(&file, 40_000);
-    let damaged = stranger.run(&["backup", "verify", &file, "--passphrase-file", &words]);
+    let damaged = stranger.run(&["backup", "verify", &file, "--backup-passphrase-file", &words]);
     assert_eq!((damaged.code, damaged.error["code"].as_str()), (1, Some("damaged")), "{damaged:?}");
     let message = damaged.error["message"].as_str().unwrap();
     assert!(message.contains("at record 1, bytes "), "{message}");
-    let refused = alice.run(&["backup", "restore", &file, "--passphrase-file", &words]);
+    let refused = alice.run(&["backup", "restore", &file, "--backup-passphrase-file", &words]);
     assert_eq!(refused.error["code"], "damaged", "{refused:?}");
     flip(&file, 40_000);
     let bytes = std::fs::read(&file).unwrap();
     std::fs::write(&file, &bytes[..50_000]).unwrap();
-    let cut = stranger.run(&["backup", "verify", &file, "--passphrase-file", &words]);
+    let cut = stranger.run(&["backup", "verify", &file, "--backup-passphrase-file", &words]);
     assert_eq!((cut.code, cut.error["code"].as_str()), (1, Some("cut")), "{cut:?}");
 }
 
@@ -123,7 +124,7 @@ fn an_old_backup_for_a_key_merges_into_the_account_that_went_on() {
     let made = alice.ok(&["backup", "create", "-O", &file, "--to", RECIPIENT]);
     assert_eq!(made["messages"], 1);
     let passphrase = shelf.path("words");
-    let kind = alice.run(&["backup", "verify", &file, "--passphrase-file", &passphrase]);
+    let kind = alice.run(&["backup", "verify", &file, "--backup-passphrase-file", &passphrase]);
     assert_eq!(kind.error["code"], "other_kind", "{kind:?}");
 
     alice.send("bob", "after");

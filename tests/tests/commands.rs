@@ -145,6 +145,7 @@ fn the_readme_works_as_it_stands() {
     second_device(&alice);
     comes_back(&operator, &alice);
     backups(&alice);
+    at_rest(&alice);
 }
 
 /// Makes a backup as the README says, and reads it.
@@ -153,9 +154,32 @@ fn backups(alice: &Home) {
     assert_eq!(shown.len(), 3);
     for words in shown {
         let mut command = alice.command(&words);
-        let output = command.env("POSTROAD_PASSPHRASE", "as good as five words").output().unwrap();
+        let output =
+            command.env("POSTROAD_BACKUP_PASSPHRASE", "as good as five words").output().unwrap();
         assert!(output.status.success(), "{words:?}: {output:?}");
     }
+}
+
+/// Sets a passphrase and takes it away again as the README says.
+fn at_rest(alice: &Home) {
+    if !postroad_client::Lock::can_hold() {
+        return;
+    }
+    let shown = commands("At rest");
+    assert_eq!(shown.len(), 5);
+    let file = alice.0.path().join("passphrase");
+    std::fs::write(&file, "correct horse battery staple").unwrap();
+    for words in shown {
+        let mut command = alice.command(&words);
+        // In place of whoever types it.
+        command.env("POSTROAD_PASSPHRASE", "correct horse battery staple");
+        if words.last().is_some_and(|word| word == "--change") {
+            command.arg("--new-passphrase-file").arg(&file);
+        }
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{words:?}: {output:?}");
+    }
+    assert_eq!(alice.json("pouch --json settings")["lock_after_s"], 8 * 3600);
 }
 
 /// Links another device as the README says.

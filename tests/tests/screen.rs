@@ -277,6 +277,43 @@ fn a_narrow_terminal_shows_lists_that_can_be_read() {
 }
 
 #[test]
+fn a_passphrase_is_typed_unseen_and_a_lock_ends_the_screen() {
+    if !is_installed("tmux") || !postroad_client::Lock::can_hold() {
+        return;
+    }
+    let node = Node::start("");
+    let alice = Person::join("alice", &node);
+    let terminal = Terminal::new();
+    let pouch = format!("{} --data-dir {}", program("pouch").display(), alice.dir().display());
+    terminal.line(&format!("clear; {pouch} lock"));
+    terminal.wait("new passphrase:");
+    terminal.line("correct horse battery");
+    terminal.wait("once more:");
+    terminal.line("correct horse battery");
+    let shown = terminal.wait("locked: pouch unlock opens it again");
+    assert!(!shown.contains("correct"), "{shown}");
+    terminal.is_given_back();
+    terminal.line(&format!("clear; {pouch} unlock"));
+    terminal.wait("passphrase:");
+    terminal.press("C-c");
+    terminal.wait("interrupted");
+    terminal.is_given_back();
+    terminal.line(&format!("clear; {pouch} unlock"));
+    terminal.wait("passphrase:");
+    terminal.line("correct horse battery");
+    terminal.wait("unlocked, until no command is run for 15m");
+
+    terminal.start(&alice);
+    terminal.wait("= connected to");
+    assert_eq!(alice.ok(&["lock"])["locked"], true);
+    terminal.wait("error: this profile is locked");
+    terminal.is_given_back();
+    // And it does not open again.
+    terminal.start(&alice);
+    terminal.wait("hint: pouch unlock");
+}
+
+#[test]
 fn without_a_terminal_there_is_the_help_and_no_screen() {
     let output = Command::new(program("pouch")).stdin(Stdio::null()).output().unwrap();
     assert_eq!(output.status.code(), Some(2));

@@ -48,6 +48,8 @@ fn each_big_library_is_named_in_its_one_room() {
     assert_eq!(sources_with("snow::"), ["proto/src/noise.rs", "proto/src/noise/direct.rs"]);
     assert_eq!(sources_with("use age::"), ["tools/client/src/backup/lock.rs"]);
     assert_eq!(sources_with("sled::"), ["node/store/src/index/disk.rs"]);
+    assert_eq!(sources_with("argon2::"), ["tools/client/src/at_rest/key_file.rs"]);
+    assert_eq!(sources_with("linux_keyutils::"), ["tools/client/src/at_rest/keyring.rs"]);
     let outside_net = |name: &String| !name.starts_with("node/src/net/");
     let names = sources_with("libp2p::");
     assert!(!names.is_empty() && !names.iter().any(outside_net), "{names:?}");

@@ -15,6 +15,7 @@ mod print;
 mod program;
 mod qr;
 mod safe;
+mod secret;
 mod size;
 mod table;
 mod time;
@@ -29,6 +30,7 @@ pub use print::{Colour, Printer, complain, json_line};
 pub use program::{Program, run};
 pub use qr::qr;
 pub use safe::{safe, safe_lines};
+pub use secret::ask_secret;
 pub use size::{human_bytes, parse_size};
 pub use table::{Column, Row, fields};
 pub use time::{

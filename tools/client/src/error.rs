@@ -215,7 +215,22 @@ pub enum StorageError {
     /// Another process held it for too long.
     #[error("another process keeps the database locked")]
     Busy,
-    /// The key file of the profile is missing or has another length.
+    /// The profile has a passphrase, and its keys are not held now.
+    #[error("this profile is locked")]
+    Locked,
+    /// The passphrase is another one.
+    #[error("that is not the passphrase of this profile")]
+    WrongPassphrase,
+    /// The passphrase cannot be worked with on this machine.
+    #[error("the passphrase cannot be tried: {0}")]
+    Passphrase(String),
+    /// The passphrase can only be changed while nobody else has the profile open.
+    #[error("another program has this profile open")]
+    InUse,
+    /// Nothing can be held between commands.
+    #[error("the system keeps no keys for this user: {0}")]
+    NoKeyring(String),
+    /// The key file of the profile is missing or damaged.
     #[error("the key file {0} is missing or damaged")]
     Key(PathBuf),
     /// A stored secret or pickle does not open with the profile's key.

@@ -36,6 +36,9 @@
 //! registers them where an invitation says, and may be repeated until it works. Who has the directory
 //! is the account: it belongs to nobody else, into no image and into no repository.
 //!
+//! With a passphrase that is no longer so, see [`Lock`]: then [`Client::open_with`] takes it, and whatever
+//! waits for something ends with [`StorageError::Locked`] once somebody has locked the profile.
+//!
 //! Several processes may use a profile. One of them has the connection and works for the others, so
 //! that `pouch --data-dir DIR --profile NAME` looks into the profile `DIR/NAME` of a bot that runs.
 //!
@@ -96,6 +99,7 @@ pub mod connection;
 pub mod e2e;
 
 mod amend;
+mod at_rest;
 mod backup;
 mod client;
 mod clock;
@@ -132,6 +136,7 @@ mod vault;
 mod waiting;
 
 pub use amend::{Quoted, Reaction};
+pub use at_rest::{AtRest, Lock, Passphrase};
 pub use backup::{
     Backup, BackupDraft, BackupError, BackupKey, BackupLock, BackupPlace, BackupSummary, Restored,
 };

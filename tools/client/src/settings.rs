@@ -37,6 +37,8 @@ pub(crate) const SYNC_DONE: &str = "sync done";
 /// How often it was asked to let another process have the connection.
 pub(crate) const YIELD: &str = "yield";
 
+/// For how many seconds the keys of a profile with a passphrase are held while nobody uses them.
+pub(crate) const LOCK_AFTER: &str = "lock after";
 /// The number of the last event that the user's agent dealt with.
 pub(crate) const AGENT_EVENT: &str = "agent event";
 

@@ -1,23 +1,18 @@
-//! Secrets at rest: the account's seed, the device's keys and the ratchets' pickles are encrypted
-//! under a key of the profile that lies in a file beside the database, so that a copied database
-//! alone gives nobody an identity.
-
-use std::fs::{self, OpenOptions};
-use std::io::{ErrorKind, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+//! Secrets in the database: the account's seed, the device's keys and the ratchets' pickles are sealed
+//! under a key of the profile, so that a copied database alone gives nobody an identity.
 
 use postroad_proto::envelope::Attributes;
 use postroad_proto::pair::{self, ContentKey};
 use zeroize::Zeroizing;
 
+use crate::at_rest::Keys;
 use crate::entropy;
 use crate::error::StorageError;
 
 /// The profile's key.
 #[derive(Clone)]
 pub(crate) struct Vault {
-    key: Zeroizing<[u8; 32]>,
+    keys: Keys,
 }
 
 impl core::fmt::Debug for Vault {
@@ -27,51 +22,30 @@ impl core::fmt::Debug for Vault {
 }
 
 impl Vault {
-    /// Reads the key file. Makes one when `fresh`: while the database holds no secret yet.
-    pub(crate) fn open(path: &Path, fresh: bool) -> Result<Self, StorageError> {
-        let io = |source| StorageError::io(path, source);
-        match fs::read(path) {
-            Ok(bytes) => {
-                let bytes = Zeroizing::new(bytes);
-                let key = bytes.as_slice().try_into().map(Zeroizing::new);
-                match key {
-                    Ok(key) => Ok(Self { key }),
-                    // A kill between creating and writing it leaves a short file.
-                    Err(_) if fresh => Self::create(path).map_err(io),
-                    Err(_) => Err(StorageError::Key(path.to_owned())),
-                }
-            }
-            Err(error) if error.kind() == ErrorKind::NotFound && fresh => {
-                Self::create(path).map_err(io)
-            }
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                Err(StorageError::Key(path.to_owned()))
-            }
-            Err(error) => Err(io(error)),
-        }
+    /// What seals under the profile's keys.
+    pub(crate) fn new(keys: Keys) -> Self {
+        Self { keys }
     }
 
-    fn create(path: &Path) -> std::io::Result<Self> {
-        let key = Zeroizing::new(entropy::bytes());
-        let mut options = OpenOptions::new();
-        let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(path)?;
-        file.write_all(key.as_slice())?;
-        file.sync_all()?;
-        if let Some(directory) = path.parent() {
-            fs::File::open(directory)?.sync_all()?;
-        }
-        Ok(Self { key })
+    /// All keys of the profile.
+    pub(crate) fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
+    /// Whether the key lies on the disk under a passphrase.
+    pub(crate) fn is_wrapped(&self) -> bool {
+        self.keys.database.is_some()
     }
 
     /// A key of its own, for tests.
     #[cfg(test)]
     pub(crate) fn ephemeral() -> Self {
-        Self { key: Zeroizing::new(entropy::bytes()) }
+        Self { keys: Keys::plain() }
     }
 
     /// The key that Olm pickles are encrypted under.
     pub(crate) fn pickle_key(&self) -> Zeroizing<[u8; 32]> {
-        Zeroizing::new(blake3::derive_key("postroad v1 client pickles", self.key.as_slice()))
+        Zeroizing::new(blake3::derive_key("postroad v1 client pickles", self.keys.vault.as_slice()))
     }
 
     /// Encrypts a secret. Layout: salt (16) ‖ sealed.
@@ -90,7 +64,7 @@ impl Vault {
 
     /// The body cipher takes each key once: a fresh salt makes a fresh key.
     fn once(&self, salt: &[u8; 16]) -> ContentKey {
-        let input = Zeroizing::new([self.key.as_slice(), salt].concat());
+        let input = Zeroizing::new([self.keys.vault.as_slice(), salt].concat());
         ContentKey(blake3::derive_key("postroad v1 client vault", &input))
     }
 }
@@ -103,15 +77,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_is_made_once_and_only_while_there_is_nothing_to_lose() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("key");
-        assert!(matches!(Vault::open(&path, false), Err(StorageError::Key(_))));
-        let sealed = Vault::open(&path, true).unwrap().seal(b"seed").unwrap();
-        assert_eq!(*Vault::open(&path, true).unwrap().open_sealed(&sealed).unwrap(), b"seed");
+    fn what_one_vault_sealed_no_other_one_opens() {
+        let vault = Vault::ephemeral();
+        let sealed = vault.seal(b"seed").unwrap();
+        assert_eq!(*vault.clone().open_sealed(&sealed).unwrap(), b"seed");
         assert!(Vault::ephemeral().open_sealed(&sealed).is_err());
-        fs::write(&path, b"cut").unwrap();
-        assert!(matches!(Vault::open(&path, false), Err(StorageError::Key(_))));
     }
 
     #[test]

@@ -4,8 +4,10 @@ mod agent;
 mod backup;
 mod changes;
 mod devices;
+mod lock;
 mod people;
 mod recovery;
+mod settings;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -17,8 +19,10 @@ pub(crate) use agent::{Agent, AgentArgs};
 pub(crate) use backup::{Backup, BackupCreate, BackupRead};
 pub(crate) use changes::{Delete, Edit, Forward, React, Timer, TimerArgs};
 pub(crate) use devices::{Device, DeviceJoin};
+pub(crate) use lock::LockArgs;
 pub(crate) use people::{Contact, Request, Requests};
 pub(crate) use recovery::Restore;
+pub(crate) use settings::{Setting, Settings, Value};
 
 /// The Postroad messenger.
 ///
@@ -60,6 +64,10 @@ pub(crate) struct ProfileArgs {
     /// [default: postroad/names in the user's configuration directory]
     #[arg(long, global = true, value_name = "FILE", env = "POSTROAD_NAMES")]
     pub(crate) names: Option<PathBuf>,
+    /// A file whose first line is the passphrase of a locked profile, for scripts; POSTROAD_PASSPHRASE may hold
+    /// the passphrase itself
+    #[arg(long, global = true, value_name = "FILE", env = "POSTROAD_PASSPHRASE_FILE")]
+    pub(crate) passphrase_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -112,6 +120,7 @@ pub(crate) enum Command {
     /// seconds is ended, with what it has started, and the agent's log, agent.log in the profile, says so. Each
     /// message and request is told once, also what comes while no agent runs: the next one goes on from there, as long
     /// as no more than ten thousand events lie between. Hooks that an end or a kill of the agent cut off run again.
+    /// On a profile that is locked it waits to be unlocked.
     #[command(subcommand)]
     Agent(Agent),
     /// Show each step of a message's way, and what it waits for
@@ -127,6 +136,20 @@ pub(crate) enum Command {
     Doctor,
     /// Show or change settings
     Settings(Settings),
+    /// Lock the profile: nothing of it can be read until it is unlocked
+    ///
+    /// Where there is no passphrase yet this first sets one, which is asked for twice, and encrypts all that the
+    /// profile holds: keys, texts, contacts, drafts. A screen, a watch or an agent that has the profile open notices
+    /// within a second, forgets the keys and gives up its connection; the agent then waits to be unlocked, the others
+    /// end with exit 6, and so does every command while the profile is locked. A profile also locks by itself once no
+    /// command was run for a while (settings lock-after, 15m at first); what runs then keeps its keys and runs on.
+    /// Setting, changing and removing need the profile alone: stop its agent and close its screen first.
+    Lock(LockArgs),
+    /// Take the passphrase once, and keep the profile unlocked while it is used
+    ///
+    /// The keys stay in the kernel's memory, never on a disk, until no command was run for a while (settings
+    /// lock-after), until pouch lock, or until the system ends.
+    Unlock,
     /// Write shell completions
     Completions(CompletionsArgs),
     /// Write man pages
@@ -241,37 +264,6 @@ pub(crate) struct Watch {
 pub(crate) struct Why {
     /// A message's id, as send, inbox and read show it
     pub(crate) message: String,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Settings {
-    /// Which one to change
-    #[arg(requires = "value")]
-    pub(crate) key: Option<Setting>,
-    /// Its new value
-    pub(crate) value: Option<Switch>,
-}
-
-/// Settings.
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub(crate) enum Setting {
-    /// Whether contacts are told that their messages arrived and were read, and you that yours were read
-    Receipts,
-    /// Whether your handle can be looked up, so that strangers can ask to write
-    Lookups,
-    /// Whether contacts see that you are writing to them, and you that they are
-    Typing,
-    /// Whether contacts who look at your chat see that you are there, and you that they are
-    Presence,
-}
-
-/// On or off.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Switch {
-    /// Yes
-    On,
-    /// No
-    Off,
 }
 
 impl Program for Bare {

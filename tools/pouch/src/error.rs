@@ -209,7 +209,21 @@ fn unreachable(error: &ConnectionError, message: String) -> CliError {
     CliError::new(Exit::Unreachable, "unreachable", message, hint)
 }
 
+/// Of the error that says that a profile is locked.
+pub(crate) const LOCKED: &str = "locked";
+
 fn stored(error: &StorageError, message: String) -> CliError {
+    match error {
+        StorageError::Locked => {
+            return CliError::new(Exit::Denied, LOCKED, message, "pouch unlock");
+        }
+        StorageError::WrongPassphrase => {
+            let hint =
+                "nothing was changed; is the keyboard as it was, and the right profile meant?";
+            return CliError::new(Exit::Denied, "wrong_passphrase", message, hint);
+        }
+        _ => {}
+    }
     let (word, hint) = match error {
         StorageError::Full => ("disk_full", "make room; nothing that was stored is lost"),
         StorageError::ReadOnly(_) => (
@@ -222,12 +236,23 @@ fn stored(error: &StorageError, message: String) -> CliError {
         ),
         StorageError::Corrupt(_) => ("corrupt", "restore the profile's directory from a backup"),
         StorageError::Newer { .. } => ("newer", "update pouch"),
-        StorageError::Busy => ("locked", "another program keeps the profile busy; try again"),
+        StorageError::Busy => ("busy", "another program keeps the profile busy; try again"),
         StorageError::Key(_) | StorageError::Secret => {
-            ("key", "restore the profile's key file from a backup")
+            ("key", "restore the profile's directory from a backup, all of its files together")
         }
+        StorageError::InUse => (
+            "in_use",
+            "pouch agent stop, close every other pouch on this profile, then the same again",
+        ),
+        StorageError::NoKeyring(_) => {
+            ("no_keyring", "each command asks for the passphrase, or takes --passphrase-file FILE")
+        }
+        StorageError::Passphrase(_) => ("passphrase", "it takes 128 MiB of memory; make room"),
         StorageError::Io { .. } => ("io", "check the rights of the profile's directory"),
-        StorageError::Value(_) | StorageError::Sqlite(_) => {
+        StorageError::Locked
+        | StorageError::WrongPassphrase
+        | StorageError::Value(_)
+        | StorageError::Sqlite(_) => {
             ("storage", "try again; look at the disk with dmesg and df, or report a bug")
         }
     };

@@ -5,6 +5,7 @@
 mod args;
 mod cmd;
 mod error;
+mod passphrase;
 mod profile;
 mod screen;
 mod view;

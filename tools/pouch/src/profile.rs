@@ -4,10 +4,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use postroad_cli::{CliError, Printer, data_root, safe};
-use postroad_client::{Client, Error, Names, StorageError, Synced};
+use postroad_client::{Client, Error, Lock, Names, StorageError, Synced};
 
 use crate::args::ProfileArgs;
 use crate::error::explain;
+use crate::passphrase;
 
 /// Longest time a command's sync may take: a node that answers slowly must not hang it.
 const SYNC: Duration = Duration::from_secs(8);
@@ -19,14 +20,13 @@ pub(crate) async fn open(
     reads: bool,
     printer: &Printer,
 ) -> Result<Client, CliError> {
-    let directory = directory(args)?;
-    if !directory.is_dir() {
-        return Err(explain(Error::NotJoined));
-    }
+    let directory = existing(args)?;
     let mut client = match open_any(args, printer).await {
         Err(error) if reads && matches!(error.code, "read_only" | "disk_full") => {
             // What cannot be written can perhaps be read; else the first error says why.
-            let client = Client::open_read_only(&directory).map_err(|_| error.clone())?;
+            let given = passphrase::given(args)?;
+            let client = Client::open_read_only(&directory, given.as_ref());
+            let client = client.map_err(|_| error.clone())?;
             printer.warn(&format!("warning: {}; showing what is here", safe(&error.message)));
             client
         }
@@ -37,7 +37,8 @@ pub(crate) async fn open(
 
 /// Opens a profile, or makes it. Commands on one profile take turns.
 pub(crate) async fn open_any(args: &ProfileArgs, printer: &Printer) -> Result<Client, CliError> {
-    let mut client = Client::open(&directory(args)?).map_err(explain)?;
+    let mut client = open_as_given(args)?;
+    client.used().map_err(explain)?;
     for path in client.repaired() {
         let path = path.display().to_string();
         printer.warn(&format!("warning: others could read {}; mended", safe(&path)));
@@ -45,6 +46,28 @@ pub(crate) async fn open_any(args: &ProfileArgs, printer: &Printer) -> Result<Cl
     let waits = || printer.progress("another command on this profile is at work; waiting");
     client.lock(waits).await.map_err(explain)?;
     Ok(client)
+}
+
+/// Opens a profile, or makes it, with the passphrase if one was given. Where no keys can be held
+/// between commands, whoever types this one is asked.
+pub(crate) fn open_as_given(args: &ProfileArgs) -> Result<Client, CliError> {
+    let directory = directory(args)?;
+    let opened = match passphrase::given(args)? {
+        Some(passphrase) => Client::open_with(&directory, &passphrase),
+        None => Client::open(&directory),
+    };
+    match opened {
+        Err(Error::Storage(StorageError::Locked)) if !Lock::can_hold() => {
+            Client::open_with(&directory, &passphrase::asked("passphrase")?).map_err(explain)
+        }
+        opened => opened.map_err(explain),
+    }
+}
+
+/// Where the profile lies, if there is one.
+pub(crate) fn existing(args: &ProfileArgs) -> Result<PathBuf, CliError> {
+    let directory = directory(args)?;
+    if directory.is_dir() { Ok(directory) } else { Err(explain(Error::NotJoined)) }
 }
 
 /// Where the profile lies.

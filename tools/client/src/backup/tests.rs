@@ -258,7 +258,7 @@ fn a_backup_of_a_key_that_is_not_the_accounts_is_refused() {
 fn what_comes_in_while_it_is_made_is_not_in_it_and_not_held_up() {
     let directory = tempfile::tempdir().unwrap();
     let (path, vault) = (directory.path().join("db"), Vault::ephemeral());
-    let (mut db, mut agent) = (Db::open(&path).unwrap(), Db::open(&path).unwrap());
+    let (mut db, mut agent) = (Db::open(&path, None).unwrap(), Db::open(&path, None).unwrap());
     account(&mut db, &vault, 400, 10);
     let (mut bytes, mut next) = (Vec::new(), 401);
     let on = |_, _| {

@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::Client;
 use crate::amend;
 use crate::devices;
-use crate::error::{ConnectionError, Error, Result};
+use crate::error::{ConnectionError, Error, Result, StorageError};
 use crate::events::{self, Event};
 use crate::outbox;
 use crate::resend;
@@ -42,8 +42,13 @@ impl Client {
     /// the profile only while it connects, so that other commands have their turns.
     ///
     /// # Errors
-    /// [`crate::Error::Storage`].
+    /// [`crate::Error::Storage`]; [`StorageError::Locked`] once the profile was locked: the connection
+    /// is given up, and the client is to be dropped, and its keys with it.
     pub async fn step(&mut self, within: Duration) -> Result<()> {
+        if self.was_locked() {
+            self.disconnect();
+            return Err(StorageError::Locked.into());
+        }
         let until = Instant::now() + within;
         if self.online.is_none() {
             return self.reconnect(until).await;

@@ -8,12 +8,13 @@ mod follow;
 mod handles;
 mod invites;
 mod mail;
+mod open;
 mod people;
 mod safety;
 mod signs;
 mod status;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use postroad_proto::link::{ContactLink, JoinLink, NodeLink};
 use postroad_proto::record::Handle;
@@ -79,33 +80,6 @@ pub struct Whoami {
 }
 
 impl Client {
-    /// Opens the profile in `directory`, or makes an empty one.
-    ///
-    /// # Errors
-    /// [`Error::Storage`].
-    pub fn open(directory: &Path) -> Result<Self> {
-        let profile = Profile::open(directory)?;
-        let mut db = Db::open(&profile.database())?;
-        let is_empty = db.read(|tx| {
-            Ok(!tx
-                .query_row("SELECT EXISTS (SELECT 1 FROM identity)", [], |r| r.get::<_, bool>(0))?)
-        })?;
-        let vault = Vault::open(&profile.key(), is_empty)?;
-        Ok(Self::new(profile, db, vault, false))
-    }
-
-    /// Opens the profile in `directory` for reading alone, where nothing can be written: there is
-    /// no turn to wait for and no connection then.
-    ///
-    /// # Errors
-    /// [`Error::Storage`].
-    pub fn open_read_only(directory: &Path) -> Result<Self> {
-        let profile = Profile::read_only(directory);
-        let db = Db::open_read_only(&profile.database())?;
-        let vault = Vault::open(&profile.key(), false)?;
-        Ok(Self::new(profile, db, vault, true))
-    }
-
     fn new(profile: Profile, db: Db, vault: Vault, is_read_only: bool) -> Self {
         let (backoff, follow) = (Backoff::default(), follow::Follow::default());
         Self { profile, db, vault, online: None, backoff, follow, is_read_only }

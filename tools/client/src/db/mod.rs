@@ -1,9 +1,11 @@
 //! The local database: one SQLite file per profile, in WAL mode, synced in full with every commit.
+//! Encrypted as a whole where the profile has a passphrase.
 //!
 //! All state lives here. An operation is one transaction that reads what it needs and writes all it
 //! changes, so that several processes may use a profile and a kill between any two steps leaves a
 //! consistent whole.
 
+mod cipher;
 mod column;
 mod upgrade;
 
@@ -36,38 +38,39 @@ pub(crate) struct Db {
 }
 
 impl Db {
-    /// Opens or makes the file.
-    pub(crate) fn open(path: &Path) -> Result<Self, StorageError> {
-        // SQLite gives its side files the rights of the main one.
-        OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(path)
-            .map_err(|source| StorageError::io(path, source))?;
+    /// Opens or makes the file; one that is encrypted, under its key.
+    pub(crate) fn open(path: &Path, key: Option<&[u8; 32]>) -> Result<Self, StorageError> {
+        make(path)?;
         let mut db = Connection::open(path)
             .map(|connection| Self { connection, path: path.to_owned(), writes: 0 })
             .map_err(|error| diagnose(path, error.into()))?;
-        db.prepare().map_err(|error| diagnose(path, error))?;
+        db.prepare(key).map_err(|error| diagnose(path, error))?;
         Ok(db)
     }
 
     /// Opens the file for reading alone, where nothing can be written.
-    pub(crate) fn open_read_only(path: &Path) -> Result<Self, StorageError> {
-        let plain = Self::open_with(path, OpenFlags::SQLITE_OPEN_READ_ONLY, "");
+    pub(crate) fn open_read_only(
+        path: &Path,
+        key: Option<&[u8; 32]>,
+    ) -> Result<Self, StorageError> {
+        let plain = Self::open_with(path, key, OpenFlags::SQLITE_OPEN_READ_ONLY, "");
         // Without a write-ahead log the file is all there is, and needs no file beside it.
         let has_log = std::fs::metadata(beside(path, "-wal")).is_ok_and(|log| log.len() > 0);
         match plain {
             Err(_) if !has_log => {
                 let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
-                Self::open_with(path, flags, "?immutable=1")
+                Self::open_with(path, key, flags, "?immutable=1")
             }
             other => other,
         }
     }
 
-    fn open_with(path: &Path, flags: OpenFlags, how: &str) -> Result<Self, StorageError> {
+    fn open_with(
+        path: &Path,
+        key: Option<&[u8; 32]>,
+        flags: OpenFlags,
+        how: &str,
+    ) -> Result<Self, StorageError> {
         let named = |error: rusqlite::Error| diagnose(path, error.into());
         let connection = if how.is_empty() {
             Connection::open_with_flags(path, flags)
@@ -75,6 +78,7 @@ impl Db {
             Connection::open_with_flags(format!("file:{}{how}", percent(path)), flags)
         };
         let connection = connection.map_err(named)?;
+        cipher::set_key(&connection, key).map_err(|error| diagnose(path, error))?;
         connection.busy_timeout(BUSY).map_err(named)?;
         let version = connection.query_row("PRAGMA user_version", [], |row| row.get(0));
         match version.map_err(named)? {
@@ -90,11 +94,12 @@ impl Db {
     pub(crate) fn in_memory() -> Self {
         let connection = Connection::open_in_memory().unwrap();
         let mut db = Self { connection, path: PathBuf::from(":memory:"), writes: 0 };
-        db.prepare().unwrap();
+        db.prepare(None).unwrap();
         db
     }
 
-    fn prepare(&mut self) -> Result<(), StorageError> {
+    fn prepare(&mut self, key: Option<&[u8; 32]>) -> Result<(), StorageError> {
+        cipher::set_key(&self.connection, key)?;
         self.connection.busy_timeout(BUSY)?;
         self.connection.pragma_update(None, "journal_mode", "wal")?;
         self.connection.pragma_update(None, "synchronous", "full")?;
@@ -198,8 +203,16 @@ fn probe(path: &Path) -> std::io::Result<()> {
     written
 }
 
-/// A file beside the database.
-fn beside(path: &Path, suffix: &str) -> PathBuf {
+/// Makes the file, if it is not there, for its owner alone: SQLite gives its side files the rights of
+/// the main one.
+fn make(path: &Path) -> Result<(), StorageError> {
+    let mut options = OpenOptions::new();
+    let made = options.write(true).create(true).truncate(false).mode(0o600).open(path);
+    made.map(drop).map_err(|source| StorageError::io(path, source))
+}
+
+/// A file beside another one.
+pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     PathBuf::from(name)
@@ -245,7 +258,7 @@ mod tests {
     fn what_was_not_committed_has_not_happened() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("db");
-        let mut db = Db::open(&path).unwrap();
+        let mut db = Db::open(&path, None).unwrap();
         db.write(note).unwrap();
         let failed: Result<()> = db.write(|tx| {
             note(tx)?;
@@ -253,7 +266,7 @@ mod tests {
         });
         assert!(matches!(failed, Err(Error::NotJoined)));
         drop(db);
-        let mut db = Db::open(&path).unwrap();
+        let mut db = Db::open(&path, None).unwrap();
         assert_eq!(count(&mut db), 1);
         let mode = std::fs::metadata(&path).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
@@ -305,12 +318,12 @@ mod tests {
     fn what_cannot_be_written_can_still_be_read() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("a?b #c%.db");
-        let mut db = Db::open(&path).unwrap();
+        let mut db = Db::open(&path, None).unwrap();
         db.write(note).unwrap();
         drop(db);
         for flags in ["", "?immutable=1"] {
             let open = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
-            let mut db = Db::open_with(&path, open, flags).unwrap();
+            let mut db = Db::open_with(&path, None, open, flags).unwrap();
             assert_eq!(count(&mut db), 1);
             let refused = db.write(note);
             assert!(
@@ -318,7 +331,7 @@ mod tests {
                 "{refused:?}"
             );
         }
-        assert_eq!(count(&mut Db::open_read_only(&path).unwrap()), 1);
+        assert_eq!(count(&mut Db::open_read_only(&path, None).unwrap()), 1);
     }
 
     #[test]
@@ -326,15 +339,15 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("db");
         std::fs::write(&path, vec![7; 8192]).unwrap();
-        assert!(matches!(Db::open(&path), Err(StorageError::Corrupt(p)) if p == path));
+        assert!(matches!(Db::open(&path, None), Err(StorageError::Corrupt(p)) if p == path));
 
         let path = directory.path().join("newer");
-        let db = Db::open(&path).unwrap();
+        let db = Db::open(&path, None).unwrap();
         db.connection.pragma_update(None, "user_version", 99).unwrap();
         drop(db);
-        assert!(matches!(Db::open(&path), Err(StorageError::Newer { got: 99, .. })));
+        assert!(matches!(Db::open(&path, None), Err(StorageError::Newer { got: 99, .. })));
 
-        let mut db = Db::open(&directory.path().join("full")).unwrap();
+        let mut db = Db::open(&directory.path().join("full"), None).unwrap();
         let pages: i64 =
             db.connection.query_row("PRAGMA page_count", [], |row| row.get(0)).unwrap();
         db.connection.pragma_update(None, "max_page_count", pages + 1).unwrap();

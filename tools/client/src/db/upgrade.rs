@@ -97,8 +97,8 @@ mod tests {
         let path = directory.path().join("db");
         made_from(&path, OLD, 1);
         Connection::open(&path).unwrap().execute_batch(ROWS).unwrap();
-        assert!(matches!(Db::open_read_only(&path), Err(StorageError::ReadOnly(_))));
-        let mut db = Db::open(&path).unwrap();
+        assert!(matches!(Db::open_read_only(&path, None), Err(StorageError::ReadOnly(_))));
+        let mut db = Db::open(&path, None).unwrap();
         assert_eq!(shape(&mut db), shape(&mut Db::in_memory()));
         db.write(|tx| {
             let count = |sql: &str| tx.query_row(sql, [], |row| row.get::<_, i64>(0));
@@ -114,8 +114,8 @@ mod tests {
         })
         .unwrap();
         drop(db);
-        Db::open(&path).unwrap();
-        Db::open_read_only(&path).unwrap();
+        Db::open(&path, None).unwrap();
+        Db::open_read_only(&path, None).unwrap();
     }
 
     #[test]
@@ -130,7 +130,7 @@ mod tests {
                 (x'0b', x'0d', 'eve', 3, 'postroad:node#x', 1, x'07', x'09', 0, 1);
             INSERT INTO token_drop VALUES (x'05');";
         Connection::open(&path).unwrap().execute_batch(contacts).unwrap();
-        let mut db = Db::open(&path).unwrap();
+        let mut db = Db::open(&path, None).unwrap();
         assert_eq!(shape(&mut db), shape(&mut Db::in_memory()));
         db.read(|tx| {
             let count = |sql: &str| tx.query_row(sql, [], |row| row.get::<_, i64>(0));
@@ -150,7 +150,7 @@ mod tests {
         let path = directory.path().join("db");
         made_from(&path, FOURTH, 4);
         Connection::open(&path).unwrap().execute_batch(ROWS_OF_4).unwrap();
-        let mut db = Db::open(&path).unwrap();
+        let mut db = Db::open(&path, None).unwrap();
         assert_eq!(shape(&mut db), shape(&mut Db::in_memory()));
         db.read(|tx| {
             let count = |sql: &str| tx.query_row(sql, [], |row| row.get::<_, i64>(0));
@@ -169,7 +169,7 @@ mod tests {
             let connection = Connection::open(&path).unwrap();
             connection.execute_batch(TEXT).unwrap();
             drop(connection);
-            let mut db = Db::open(&path).unwrap();
+            let mut db = Db::open(&path, None).unwrap();
             assert_eq!(shape(&mut db), shape(&mut Db::in_memory()));
             db.read(|tx| {
                 let found = "SELECT count(*) FROM message_text WHERE message_text MATCH 'before'";
@@ -178,7 +178,7 @@ mod tests {
             })
             .unwrap();
             drop(db);
-            Db::open_read_only(&path).unwrap();
+            Db::open_read_only(&path, None).unwrap();
         }
     }
 }

@@ -10,7 +10,7 @@ pub(crate) enum Backup {
     ///
     /// Contacts, settings and all messages; and the account's key, if this is the device on which the account was
     /// made, or restored. Other commands and the agent go on meanwhile. On a terminal it asks for a passphrase;
-    /// elsewhere it takes one from --passphrase-file or POSTROAD_PASSPHRASE. The file is one of age's: age and rage
+    /// elsewhere it takes one from --backup-passphrase-file or POSTROAD_BACKUP_PASSPHRASE. The file is one of age's: age and rage
     /// open it as well. With --json: file, account, handle, network, device, device_name, made_at, contacts, messages,
     /// account_key, bytes.
     Create(BackupCreate),
@@ -43,9 +43,9 @@ pub(crate) struct BackupCreate {
     /// Where to write it [default: pouch-backup-HANDLE-DATE.age, here]
     #[arg(short = 'O', long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
-    /// A file whose first line is the passphrase [default: POSTROAD_PASSPHRASE, else it asks]
+    /// A file whose first line is the passphrase [default: POSTROAD_BACKUP_PASSPHRASE, else it asks]
     #[arg(long, value_name = "FILE", conflicts_with = "to")]
-    pub(crate) passphrase_file: Option<PathBuf>,
+    pub(crate) backup_passphrase_file: Option<PathBuf>,
     /// Encrypt to a key instead: an age recipient, age1…, as age-keygen prints it
     #[arg(long, value_name = "RECIPIENT")]
     pub(crate) to: Option<String>,
@@ -55,9 +55,9 @@ pub(crate) struct BackupCreate {
 pub(crate) struct BackupRead {
     /// The backup
     pub(crate) file: PathBuf,
-    /// A file whose first line is the passphrase [default: POSTROAD_PASSPHRASE, else it asks]
+    /// A file whose first line is the passphrase [default: POSTROAD_BACKUP_PASSPHRASE, else it asks]
     #[arg(long, value_name = "FILE", conflicts_with = "identity")]
-    pub(crate) passphrase_file: Option<PathBuf>,
+    pub(crate) backup_passphrase_file: Option<PathBuf>,
     /// The file with the key to a backup that is for a key, as age-keygen writes it
     #[arg(long, value_name = "FILE")]
     pub(crate) identity: Option<PathBuf>,

@@ -1,14 +1,15 @@
-//! The account: `join`, `whoami`, `status`, `settings`.
+//! The account: `join`, `whoami`, `status`.
 
 use postroad_cli::{CliError, Colour, Exit, Printer, ago, fields, now_ms, qr, rfc3339_ms, safe};
-use postroad_client::{Client, Error, Recovery, SettingsChange};
+use postroad_client::{AtRest, Client, Error, Recovery};
 use postroad_proto::error::ErrorCode;
 use postroad_proto::link::{ContactLink, JoinLink, NodeLink};
 use postroad_proto::record::Handle;
 use serde::Serialize;
 
 use super::agent::{Running, running};
-use crate::args::{Join, ProfileArgs, Setting, Settings, Switch, Whoami};
+use super::lock::until;
+use crate::args::{Join, ProfileArgs, Whoami};
 use crate::error::explain;
 use crate::profile::{directory, open_any, sync};
 
@@ -122,6 +123,7 @@ struct StatusRow {
     /// The agent, if one runs.
     agent: Option<Running>,
     recovery: RecoveryRow,
+    at_rest: AtRestRow,
     problems: Vec<ProblemRow>,
 }
 
@@ -164,6 +166,54 @@ impl RecoveryRow {
             _ => "contacts are not at the node yet",
         };
         format!("{phrase}; {vault}")
+    }
+}
+
+/// What a thief of the disk gets.
+#[derive(Serialize)]
+struct AtRestRow {
+    protected: bool,
+    by: &'static str,
+    /// Whether the next command needs the passphrase.
+    locked: bool,
+    readable: &'static [&'static str],
+    #[serde(skip)]
+    state: AtRest,
+}
+
+/// Without a passphrase.
+const ALL: &[&str] = &[
+    "the account's keys: the thief can write as you and read what comes",
+    "texts, drafts and files' names",
+    "contacts, and when you wrote to whom",
+];
+/// With one.
+const LITTLE: &[&str] = &[
+    "that there is a profile, how large it is and when it was last used",
+    "the agent's log: when it was connected, and what its hooks wrote",
+];
+
+impl From<AtRest> for AtRestRow {
+    fn from(state: AtRest) -> Self {
+        let protected = state.is_protected;
+        let (by, readable) = if protected { ("passphrase", LITTLE) } else { ("none", ALL) };
+        Self { protected, by, locked: state.is_locked, readable, state }
+    }
+}
+
+impl AtRestRow {
+    fn human(&self) -> String {
+        match (self.protected, self.locked) {
+            (false, _) => {
+                "no passphrase: who steals this disk reads all and can write as you; pouch lock"
+                    .to_owned()
+            }
+            (true, true) => "encrypted under a passphrase, and locked".to_owned(),
+            (true, false) => {
+                let until = until(self.state.idle);
+                format!("encrypted under a passphrase; unlocked {until}")
+            }
+        }
     }
 }
 
@@ -210,6 +260,7 @@ pub(crate) async fn status(
         unsettled: status.unsettled,
         agent: running(&directory(profile)?)?,
         recovery: RecoveryRow::from(status.recovery),
+        at_rest: AtRestRow::from(client.at_rest().map_err(explain)?),
         problems,
     };
     printer.object(&row, || human_status(&row, synced, printer))
@@ -246,51 +297,10 @@ fn human_status(row: &StatusRow, synced: Option<u64>, printer: &Printer) -> Stri
         ("on the way", row.unsettled.saturating_sub(row.queued).to_string()),
         ("agent", row.agent.as_ref().map_or_else(no_agent, Running::human)),
         ("recovery", row.recovery.human()),
+        ("at rest", row.at_rest.human()),
     ]);
     for problem in row.problems.iter().filter(|problem| problem.code != "offline") {
         text += &format!("{}  {}: {}\n", problem.at, safe(&problem.code), safe(&problem.message));
     }
     text
-}
-
-#[derive(Serialize)]
-struct SettingsRow {
-    receipts: bool,
-    lookups: bool,
-    typing: bool,
-    presence: bool,
-}
-
-pub(crate) async fn settings(
-    client: &mut Client,
-    args: &Settings,
-    printer: &Printer,
-) -> Result<(), CliError> {
-    let on = args.value.map(|value| value == Switch::On);
-    let mut change = SettingsChange::default();
-    match args.key {
-        Some(Setting::Receipts) => change.receipts = on,
-        Some(Setting::Lookups) => change.lookups = on,
-        Some(Setting::Typing) => change.typing = on,
-        Some(Setting::Presence) => change.presence = on,
-        None => {}
-    }
-    let set = if args.key.is_some() { client.set(change) } else { client.settings() };
-    let set = set.map_err(explain)?;
-    sync(client, printer).await?;
-    let row = SettingsRow {
-        receipts: set.receipts,
-        lookups: set.lookups,
-        typing: set.typing,
-        presence: set.presence,
-    };
-    let word = |on| if on { "on" } else { "off" }.to_owned();
-    printer.object(&row, || {
-        fields(&[
-            ("receipts", word(row.receipts)),
-            ("lookups", word(row.lookups)),
-            ("typing", word(row.typing)),
-            ("presence", word(row.presence)),
-        ])
-    })
 }

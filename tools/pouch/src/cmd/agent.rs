@@ -62,6 +62,9 @@ fn command_line(profile: &ProfileArgs, args: &AgentArgs) -> Result<Vec<String>, 
     if let Some(names) = &profile.names {
         line.extend(["--names".to_owned(), absolute(names).display().to_string()]);
     }
+    if let Some(file) = &profile.passphrase_file {
+        line.extend(["--passphrase-file".to_owned(), absolute(file).display().to_string()]);
+    }
     line.extend(["--profile", &profile.profile, "agent", "run"].map(str::to_owned));
     if let Some(hook) = &args.hook {
         line.extend(["--hook".to_owned(), hook.clone()]);

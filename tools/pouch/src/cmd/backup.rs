@@ -128,9 +128,11 @@ async fn create(
 ) -> Result<(), CliError> {
     let lock = match &args.to {
         Some(recipient) => BackupLock::recipient(recipient),
-        None => BackupLock::passphrase(
-            &passphrase::get(args.passphrase_file.as_deref(), true, printer).await?,
-        ),
+        None => BackupLock::passphrase(&passphrase::get(
+            args.backup_passphrase_file.as_deref(),
+            true,
+            printer,
+        )?),
     };
     let lock = lock.map_err(failed)?;
     let mut client = open(profile, true, printer).await?;
@@ -222,8 +224,8 @@ async fn checked(
     let key = match &args.identity {
         Some(identity) => BackupKey::identities(&passphrase::read(identity)?),
         None => {
-            let file = args.passphrase_file.as_deref();
-            BackupKey::passphrase(&passphrase::get(file, false, printer).await?)
+            let file = args.backup_passphrase_file.as_deref();
+            BackupKey::passphrase(&passphrase::get(file, false, printer)?)
         }
     };
     let key = key.map_err(failed)?;

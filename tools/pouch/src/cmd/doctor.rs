@@ -5,7 +5,7 @@ use postroad_client::{Check, STEPS, Verdict};
 use serde::Serialize;
 
 use crate::args::ProfileArgs;
-use crate::error::explain;
+use crate::error::{LOCKED, explain};
 use crate::profile::open;
 
 #[derive(Serialize)]
@@ -59,6 +59,7 @@ pub(crate) async fn run(profile: &ProfileArgs, printer: &Printer) -> Result<(), 
             let checks = client.checkup().await.map_err(explain)?;
             std::iter::once(profile).chain(checks.into_iter().map(CheckRow::from)).collect()
         }
+        Err(error) if error.code == LOCKED => return Err(error),
         Err(error) => without_profile(&error),
     };
     printer.list(&rows, "", || rows.iter().map(|row| row.human(printer)).collect())?;

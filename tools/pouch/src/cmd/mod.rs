@@ -8,10 +8,12 @@ mod contact;
 mod device;
 mod doctor;
 mod export;
+mod lock;
 mod mail;
 mod recovery;
 mod requests;
 mod send;
+mod settings;
 mod watch;
 mod why;
 
@@ -66,11 +68,16 @@ pub(crate) async fn run(pouch: &Pouch, printer: &Printer) -> Result<(), CliError
     if let Command::Doctor = &pouch.command {
         return doctor::run(&pouch.profile, printer).await;
     }
+    match &pouch.command {
+        Command::Lock(args) => return lock::lock(&pouch.profile, args, printer),
+        Command::Unlock => return lock::unlock(&pouch.profile, printer),
+        _ => {}
+    }
     let client = &mut profile::open(&pouch.profile, reads(&pouch.command), printer).await?;
     match &pouch.command {
         Command::Whoami(args) => account::whoami(client, args, printer).await,
         Command::Status => account::status(client, &pouch.profile, printer).await,
-        Command::Settings(args) => account::settings(client, args, printer).await,
+        Command::Settings(args) => settings::run(client, args, printer).await,
         Command::Chats => mail::chats(client, printer).await,
         Command::Inbox(args) => mail::inbox(client, args, printer).await,
         Command::Forward(args) => change::forward(client, args, printer).await,
@@ -92,6 +99,8 @@ pub(crate) async fn run(pouch: &Pouch, printer: &Printer) -> Result<(), CliError
         | Command::Send(_)
         | Command::Join(_)
         | Command::Restore(_)
+        | Command::Lock(_)
+        | Command::Unlock
         | Command::Completions(_)
         | Command::Man(_) => Ok(()),
     }

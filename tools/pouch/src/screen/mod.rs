@@ -37,6 +37,7 @@ use tokio::sync::mpsc;
 
 use crate::args::Bare;
 use crate::error::explain;
+use crate::passphrase;
 use crate::profile;
 use app::App;
 use desk::Desk;
@@ -60,13 +61,15 @@ pub(crate) fn is_wanted() -> bool {
 
 /// Shows the screen until the user has enough.
 pub(crate) fn run(bare: &Bare) -> Result<(), CliError> {
-    let directory = profile::directory(&bare.profile)?;
     let names = profile::names(&bare.profile)?;
-    let client = open(&directory)?;
+    let client = open(bare)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|e| CliError::io("cannot start", &e, "try again"))?;
     runtime.block_on(async {
-        let net = (!client.is_read_only()).then(|| Net::start(directory, names));
+        let net = match client.is_read_only() {
+            true => None,
+            false => Some(Net::start(client.another().map_err(explain)?, names)),
+        };
         let screen = Screen::open()?;
         let app = App::new(Theme::of_environment(), screen.size()?, now_ms());
         let mut live = Live { screen, app, desk: Desk::new(client), net, is_stale: true };
@@ -77,12 +80,18 @@ pub(crate) fn run(bare: &Bare) -> Result<(), CliError> {
 }
 
 /// Opens the profile, for reading alone where nothing can be written.
-fn open(directory: &std::path::Path) -> Result<Client, CliError> {
-    match Client::open(directory) {
-        Err(error @ Error::Storage(StorageError::Full | StorageError::ReadOnly(_))) => {
-            Client::open_read_only(directory).map_err(|_| explain(error))
+fn open(bare: &Bare) -> Result<Client, CliError> {
+    match profile::open_as_given(&bare.profile) {
+        Err(error) if matches!(error.code, "read_only" | "disk_full") => {
+            let given = passphrase::given(&bare.profile)?;
+            let directory = profile::directory(&bare.profile)?;
+            Client::open_read_only(&directory, given.as_ref()).map_err(|_| error)
         }
-        opened => opened.map_err(explain),
+        opened => {
+            let mut client = opened?;
+            client.used().map_err(explain)?;
+            Ok(client)
+        }
     }
 }
 
@@ -119,6 +128,9 @@ impl Live {
                 key = keys.recv() => typed(key, &mut keys)?,
                 news = told(self.net.as_mut()) => self.hear(news?),
                 _ = ticker.tick() => {
+                    if self.desk.client.was_locked() {
+                        return Err(explain(StorageError::Locked.into()));
+                    }
                     ticks += 1;
                     let is_around = ticks.is_multiple_of(AROUND);
                     // The next try is counted down.

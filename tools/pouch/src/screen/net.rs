@@ -1,7 +1,6 @@
 //! The connection, on a thread of its own: neither a slow node nor much mail keeps the user waiting.
 //! It has its own [`Client`] on the profile; what it does shows in the database.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use postroad_cli::{CliError, now_ms};
@@ -39,19 +38,16 @@ pub(super) struct Net {
 }
 
 impl Net {
-    /// Starts the thread on the profile in `directory`.
-    pub(super) fn start(directory: PathBuf, names: Names) -> Self {
+    /// Starts the thread, with a client of its own.
+    pub(super) fn start(client: Client, names: Names) -> Self {
         let (orders, taken) = mpsc::channel(WAITING);
         let (told, news) = mpsc::channel(WAITING);
         std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             let Ok(runtime) = runtime else { return };
             runtime.block_on(async {
-                let ended = match Client::open(&directory) {
-                    Ok(client) => Worker { client, names, told: told.clone() }.run(taken).await,
-                    Err(error) => Err(error),
-                };
-                if let Err(error) = ended {
+                let worker = Worker { client, names, told: told.clone() };
+                if let Err(error) = worker.run(taken).await {
                     // Nobody listens any more when the screen is closed.
                     let _ = told.send(Err(explain(error))).await;
                 }

@@ -13,6 +13,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::args::AgentArgs;
+use crate::passphrase;
 
 /// Hooks at once, and how long one may take before it is ended.
 const AT_ONCE: usize = 4;
@@ -115,6 +116,8 @@ fn done_with(open: &mut BTreeSet<i64>, done: Result<Option<i64>, tokio::task::Jo
 /// Nothing that somebody else wrote is in the command line: it would be a command.
 fn shell(command: &str, news: &News) -> Command {
     let mut shell = Command::new("sh");
+    // What opens the profile is the agent's alone.
+    shell.env_remove(passphrase::VARIABLE);
     shell.arg("-c").arg(command);
     // Names and ids are harmless in the environment, but for what cannot be in it at all.
     let chat = news.chat.replace('\0', "");

@@ -5,14 +5,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use postroad_cli::{CliError, Printer, rfc3339_ms};
-use postroad_client::{Client, Event};
+use postroad_client::{Client, Event, Lock};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::hook::{Hooks, News};
 use super::place::{Place, running};
 use crate::args::{AgentArgs, ProfileArgs};
 use crate::cmd::watch::Line;
-use crate::error::explain;
+use crate::error::{LOCKED, explain};
 use crate::profile::{directory, open};
 use crate::view::MessageRow;
 
@@ -20,6 +20,8 @@ use crate::view::MessageRow;
 const STEP: Duration = Duration::from_millis(250);
 /// When a place that nobody has, and that could not be had, is tried again.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
+/// How often it is looked whether a locked profile was unlocked.
+const LOCKED_FOR: Duration = Duration::from_millis(250);
 
 pub(super) async fn run(
     profile: &ProfileArgs,
@@ -32,8 +34,7 @@ pub(super) async fn run(
         let signals = listening.map_err(|e| CliError::io("no signals", &e, "try again"))?;
         tokio::spawn(raise(signals, stop.clone()));
     }
-    let mut client = open(profile, false, printer).await?;
-    client.unlock().map_err(explain)?;
+    let mut found = unlocked(profile, printer).await?;
     let place = directory(profile)?;
     let _place = loop {
         if let Some(taken) = Place::take(&place)? {
@@ -48,6 +49,57 @@ pub(super) async fn run(
         // Somebody has just looked whether one runs, which takes the lock for a moment.
         tokio::time::sleep(LOOK_AGAIN).await;
     };
+    while !stop.load(Ordering::Relaxed) {
+        if let Some(client) = found.take() {
+            match serve(client, args, &stop, printer).await {
+                Err(error) if error.code == LOCKED => say_locked(printer),
+                ended => return ended,
+            }
+        } else {
+            tokio::time::sleep(LOCKED_FOR).await;
+        }
+        found = held(profile, printer).await?;
+    }
+    Ok(())
+}
+
+/// The profile, if it can be opened now; none while it is locked.
+async fn unlocked(profile: &ProfileArgs, printer: &Printer) -> Result<Option<Client>, CliError> {
+    match open(profile, false, printer).await {
+        Ok(client) => {
+            client.unlock().map_err(explain)?;
+            Ok(Some(client))
+        }
+        Err(error) if error.code == LOCKED => {
+            say_locked(printer);
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// The profile once somebody has unlocked it, or has taken its passphrase away. The passphrase that
+/// the agent was given at its start does not count any more: somebody has locked it since.
+async fn held(profile: &ProfileArgs, printer: &Printer) -> Result<Option<Client>, CliError> {
+    let lock = Lock::of(&directory(profile)?);
+    if lock.is_set().map_err(explain)? && !lock.is_open().map_err(explain)? {
+        return Ok(None);
+    }
+    unlocked(profile, printer).await
+}
+
+fn say_locked(printer: &Printer) {
+    let at = rfc3339_ms(postroad_cli::now_ms());
+    printer.warn(&format!("{at} locked: nothing comes in until pouch unlock"));
+}
+
+/// Is the agent until it is to end, or the profile is locked: then all keys go with the client.
+async fn serve(
+    mut client: Client,
+    args: &AgentArgs,
+    stop: &AtomicBool,
+    printer: &Printer,
+) -> Result<(), CliError> {
     let hooks = Hooks::new(args, printer);
     let seen = match client.remembered_event().map_err(explain)? {
         Some(seen) => seen,
@@ -59,13 +111,17 @@ pub(super) async fn run(
         }
     };
     let mut agent = Agent { client, hooks, seen, remembered: seen, told: None };
-    while !stop.load(Ordering::Relaxed) {
-        agent.turn(printer).await?;
+    let mut ended = Ok(());
+    while ended.is_ok() && !stop.load(Ordering::Relaxed) {
+        ended = agent.turn(printer).await;
+    }
+    if ended.as_ref().is_err_and(|error: &CliError| error.code != LOCKED) {
+        return ended;
     }
     agent.hooks.finish().await;
     agent.remember()?;
     agent.client.disconnect();
-    Ok(())
+    ended
 }
 
 async fn raise(mut signals: Signal, stop: Arc<AtomicBool>) {
