@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 pub mod cut;
+pub mod link;
 pub mod network;
 pub mod node;
 pub mod peer;

@@ -2,57 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
-
+use postroad_tests::link::{Shown, linked};
 use postroad_tests::person::texts;
-use postroad_tests::programs::program;
 use postroad_tests::{Network, Node, Person, wait_for};
 use serde_json::Value;
-
-/// A `device link` that runs.
-struct Link {
-    child: Child,
-    lines: std::io::Lines<BufReader<std::process::ChildStdout>>,
-    link: String,
-}
-
-impl Link {
-    fn show(person: &Person) -> Self {
-        let mut command = Command::new(program("pouch"));
-        command.arg("--json").arg("--data-dir").arg(person.dir()).args(["device", "link"]);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut child = command.spawn().unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let offer: Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
-        assert!(offer["expires_at"].is_string(), "{offer}");
-        Self { child, lines, link: offer["link"].as_str().unwrap().to_owned() }
-    }
-
-    /// The number of the device that was linked, once it has all.
-    fn device(mut self) -> u64 {
-        let last: Value = serde_json::from_str(&self.lines.next().unwrap().unwrap()).unwrap();
-        assert!(self.child.wait().unwrap().success());
-        last["device"].as_u64().unwrap()
-    }
-
-    fn kill(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-}
-
-/// Another device of somebody's account.
-fn linked(person: &Person, name: &str) -> Person {
-    let link = Link::show(person);
-    let device = Person::new(name);
-    let joined = device.ok(&["device", "join", &link.link, "--name", name]);
-    let number = link.device();
-    let account = person.ok(&["whoami"])["account"].as_str().unwrap().to_owned();
-    assert_eq!(joined["account"], account.as_str());
-    assert_eq!(joined["device"], format!("{account}/{number}"));
-    device
-}
 
 fn conversation(person: &Person, with: &str) -> Vec<String> {
     texts(&person.ok(&["read", with]))
@@ -149,23 +102,24 @@ fn a_link_is_good_once_and_goes_on_after_kills_on_either_side_and_of_the_node() 
     for number in 0..5 {
         alice.send("bob", &format!("text {number}"));
     }
-    let mut link = Link::show(&alice);
+    let first = Shown::new(&alice);
+    let link = first.link.clone();
     let laptop = Person::new("laptop");
-    let mut joining = laptop.spawn(&["device", "join", &link.link]);
-    link.kill();
+    let mut joining = laptop.spawn(&["device", "join", &link]);
+    drop(first);
     node.kill();
     node.restart();
     joining.kill().unwrap();
     joining.wait().unwrap();
     // The same again on both sides.
-    let again = Link::show(&alice);
-    assert_eq!(again.link, link.link);
+    let again = Shown::new(&alice);
+    assert_eq!(again.link, link);
     let joined = laptop.ok(&["device", "join", &again.link]);
     let number = again.device();
     assert!(joined["device"].as_str().unwrap().ends_with(&format!("/{number}")), "{joined}");
     assert_eq!(conversation(&laptop, "bob").len(), 5);
-    let thief = Person::new("thief").run(&["device", "join", &link.link]);
+    let thief = Person::new("thief").run(&["device", "join", &link]);
     assert_eq!((thief.code, thief.error["code"].as_str()), (1, Some("link_over")), "{thief:?}");
-    let again = laptop.run(&["device", "join", &link.link]);
+    let again = laptop.run(&["device", "join", &link]);
     assert_eq!(again.error["code"], "already_joined", "{again:?}");
 }

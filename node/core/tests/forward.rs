@@ -216,3 +216,25 @@ fn of_who_left_before_this_was_counted_it_counts_from_the_first_start() {
     tick(&mut world, 1);
     assert!(!is_here(&mut world, &bob));
 }
+
+#[test]
+fn devices_that_are_there_are_sent_after_it_and_may_come_back_for_their_mail() {
+    let mut world = Cluster::new();
+    let (alice, at_alice, mut bob, at_bob) = two_friends(&mut world);
+    bob.set_devices(2);
+    assert_eq!(ask(&mut world, at_bob, bob.records_put(2)).code, None);
+    let at_second = world.connect(&bob, 2);
+    let deadline = world.seconds() + 30 * 86_400;
+    world.send(at_alice, 1, alice.envelope(&bob, deadline, b"before"));
+    world.turn();
+
+    let moved = move_away(&mut world, at_bob, &bob, 3);
+    assert_eq!(world.closed.get(&at_second), Some(&ErrorCode::Moved));
+    assert_eq!(world.closed.get(&at_bob), None, "who moved it stays");
+    let again = world.connect(&bob, 2);
+    assert_eq!(world.welcome(again).record.unwrap(), moved.record(3));
+    assert_eq!(stored(world.store(), &bob, 2), 1, "its mail is there");
+    // It is not sent away again by what comes later.
+    assert_eq!(ask(&mut world, at_bob, moved.records_put(4)).code, None);
+    assert_eq!(world.closed.get(&again), None);
+}

@@ -24,7 +24,7 @@ pub(crate) use names::{
 };
 pub(crate) use records::{
     Custodian, News, Verified, ask_records, asked_records, is_disputed, mark_stale, node_name,
-    settle_dispute, store_moved, store_records,
+    note_former, settle_dispute, store_moved, store_records,
 };
 
 use crate::db::{blob, bool_of, int, unsigned};

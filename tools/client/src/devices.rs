@@ -24,6 +24,7 @@ use crate::db::{blob, int, part};
 use crate::error::{Error, Result};
 use crate::events;
 use crate::identity::Identity;
+use crate::moving;
 use crate::outbox;
 use crate::recovery::vault;
 use crate::vault::Vault;
@@ -273,6 +274,7 @@ pub(crate) fn take_records(
     }
     own.store_records(tx, record, devices)?;
     arrange(tx, own, devices, now)?;
+    moving::follow(tx, own, &new, now)?;
     Ok(News::Newer)
 }
 

@@ -318,6 +318,9 @@ pub enum ConnectionError {
     /// The node answered something else than the protocol says.
     #[error("the node broke the protocol: {0}")]
     Protocol(String),
+    /// The account has another home by now: connecting again leads there.
+    #[error("the account has another home by now")]
+    Moved,
     /// Another process on this profile asked for the connection.
     #[error("another command needs the connection for a moment")]
     Yielded,

@@ -32,7 +32,7 @@ use self::secrets::Secrets;
 /// The epoch of a new account.
 const FIRST_EPOCH: u64 = 1;
 /// Addresses of the home that are kept, and bytes of one.
-const MAX_ADDRESSES: usize = 6;
+pub(crate) const MAX_ADDRESSES: usize = 6;
 const MAX_HINT: usize = 100;
 
 /// The profile's account, as stored. Debug shows no secret.
@@ -239,6 +239,35 @@ impl Identity {
         self.secrets.account_key().unwrap()
     }
 
+    /// The handle that the home gave, if it gave one that is ours.
+    pub(crate) fn set_handle(
+        &self,
+        tx: &Transaction<'_>,
+        handle: Option<&Signed<HandleRecord>>,
+    ) -> Result<()> {
+        let handle = handle.filter(|handle| {
+            let record = handle.open(&self.network);
+            record.is_ok_and(|r| (r.account, r.node) == (self.account, self.home.node))
+        });
+        let handle = handle.map(codec::encode).transpose()?;
+        tx.execute("UPDATE identity SET handle = ?1 WHERE handle IS NOT ?1", [handle])?;
+        Ok(())
+    }
+
+    /// What the account was made with at its home: it may have to be made there again.
+    pub(crate) fn set_wanted(
+        &self,
+        tx: &Transaction<'_>,
+        code: Option<&InviteCode>,
+        handle: Option<&Handle>,
+    ) -> Result<()> {
+        tx.execute(
+            "UPDATE identity SET join_code = ?1, handle_wanted = ?2",
+            params![code.map(|code| code.0), handle.map(Handle::as_str)],
+        )?;
+        Ok(())
+    }
+
     /// Newer records of this account, from another device or the home.
     pub(crate) fn store_records(
         &self,
@@ -251,6 +280,11 @@ impl Identity {
             params![codec::encode(record)?, codec::encode(devices)?],
         )?;
         Ok(())
+    }
+
+    /// The same, as a device of another home, in whose mailbox the items up to `cursor` are in the database.
+    pub(crate) fn at(self, home: NodeLink, generation: u64, cursor: u64) -> Self {
+        Self { home, generation, cursor, ..self }
     }
 
     /// Addresses of the home as the node itself names them, before those of the link.

@@ -25,6 +25,7 @@ use crate::devices::entries;
 use crate::entropy;
 use crate::error::{Error, Result};
 use crate::identity::Identity;
+use crate::moving;
 use crate::requests;
 use crate::settings;
 use crate::sync::{As, Online, RECOVER, Synced};
@@ -257,7 +258,7 @@ impl Client {
             if record.account != own.account {
                 return Err(Error::untrusted("the account's record", "it is another account's"));
             }
-            own.set_home(tx, record.home, &record.hints)
+            own.set_home(tx, &moving::home_of(&own, &record))
         })
     }
 

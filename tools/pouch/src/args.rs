@@ -5,6 +5,7 @@ mod backup;
 mod changes;
 mod devices;
 mod lock;
+mod moving;
 mod people;
 mod recovery;
 mod settings;
@@ -20,6 +21,7 @@ pub(crate) use backup::{Backup, BackupCreate, BackupRead};
 pub(crate) use changes::{Delete, Edit, Forward, React, Timer, TimerArgs};
 pub(crate) use devices::{Device, DeviceJoin};
 pub(crate) use lock::LockArgs;
+pub(crate) use moving::Move;
 pub(crate) use people::{Contact, Request, Requests};
 pub(crate) use recovery::Restore;
 pub(crate) use settings::{Setting, Settings, Value};
@@ -86,6 +88,14 @@ pub(crate) enum Command {
     /// This profile becomes a new device of the account, which stays the same for its contacts. After a failure the same
     /// command goes on.
     Restore(Restore),
+    /// Move this account to another node
+    ///
+    /// The old node must answer: this device empties its mailbox there and leaves word of where the account went, which
+    /// the old node gives for 90 days. Contacts and your other devices follow by themselves, links and handles that
+    /// others have of you lead to the new node as long, and nothing that is under way is lost or comes twice. Handle,
+    /// tokens, invites, vault and settings are made anew at the new node. After a failure the same command
+    /// goes on. On a device that was away for more than 90 days it goes after the account.
+    Move(Move),
     /// Link, list and revoke this account's devices
     #[command(subcommand)]
     Device(Device),

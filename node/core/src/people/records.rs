@@ -131,6 +131,9 @@ impl Core {
             (true, false) => now / 1000,
             (false, _) => 0,
         };
+        if moved && !row.moved {
+            self.send_after(id, &new.account);
+        }
         let devices = devices.clone().into();
         let row = AccountRow { record: record.clone(), devices, moved, moved_at, ..row };
         if let Some((at, _)) = row.departure() {
@@ -155,6 +158,17 @@ impl Core {
             return Err(bad(text));
         }
         Ok((opened, list))
+    }
+
+    /// The account has left with the session `by`: its other devices that are here are to come again, and
+    /// learn of it from the welcome.
+    fn send_after(&mut self, by: SessionId, account: &AccountId) {
+        for device in self.device_list(account).map(|list| list.devices).unwrap_or_default() {
+            let mailbox = MailboxId { account: *account, device: device.number };
+            if let Some(session) = self.online.get(&mailbox).copied().filter(|s| *s != by) {
+                self.hang_up(session, ErrorCode::Moved, "the account has another home");
+            }
+        }
     }
 
     fn drop_missing_devices(&mut self, id: SessionId, account: &AccountId, list: &DeviceList) {

@@ -9,6 +9,7 @@ use crate::amend;
 use crate::devices;
 use crate::error::{ConnectionError, Error, Result, StorageError};
 use crate::events::{self, Event};
+use crate::moving;
 use crate::outbox;
 use crate::resend;
 use crate::settings;
@@ -159,6 +160,7 @@ impl Client {
         // Who asked meanwhile asked somebody else.
         self.follow.yielded = None;
         match error {
+            Error::Connection(ConnectionError::Moved) => Ok(()),
             Error::Connection(_) | Error::Refused { .. } | Error::NoAccount => {
                 tracing::debug!(%error, "no connection");
                 self.note_offline(&error.to_string())?;
@@ -179,6 +181,7 @@ impl Client {
                 || outbox::is_due(tx, now)?
                 || amend::is_due(tx, now)?
                 || devices::is_due(tx, now)?
+                || moving::is_due(tx, now)?
             {
                 return Ok(true);
             }

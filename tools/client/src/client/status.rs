@@ -12,6 +12,7 @@ use crate::devices::entries;
 use crate::ephemeral;
 use crate::error::Result;
 use crate::messages;
+use crate::moving;
 use crate::recovery::{phrase_tested, vault};
 use crate::settings;
 
@@ -84,6 +85,8 @@ pub struct Status {
     pub requests: u64,
     /// What would bring the account back.
     pub recovery: Recovery,
+    /// Homes that the account has left and that are still to be told, or have mail for this device.
+    pub left: Vec<String>,
     /// The newest problems, newest first.
     pub problems: Vec<Problem>,
 }
@@ -122,6 +125,7 @@ impl Client {
                     phrase_tested: phrase_tested(tx)?,
                     is_kept: !vault::is_behind(tx)?,
                 },
+                left: moving::homes_left(tx)?,
                 problems: problems(tx)?,
             })
         })

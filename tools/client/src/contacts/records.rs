@@ -216,7 +216,8 @@ fn take_record(
     Ok(news)
 }
 
-fn note_former(
+/// Nodes that had a part in a contact's mail have one no more, from now on.
+pub(crate) fn note_former(
     tx: &Transaction<'_>,
     contact: &Contact,
     backups: &[NodeId],

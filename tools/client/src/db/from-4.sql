@@ -66,3 +66,21 @@ CREATE TABLE newcomer (
     secrets BLOB    NOT NULL,                   -- sealed by the vault
     olm     TEXT    NOT NULL                    -- encrypted pickle
 ) STRICT;
+
+-- The move to another home that was begun here, until that home has the account.
+CREATE TABLE moving (
+    id     INTEGER PRIMARY KEY CHECK (id = 1),
+    home   BLOB    NOT NULL,                    -- the new one's node id
+    record BLOB    NOT NULL                     -- signed for it, under a number of its own
+) STRICT;
+
+-- Homes that the account has left, until they know, and this device has all that it had there.
+CREATE TABLE left_home (
+    node       BLOB    PRIMARY KEY,
+    link       TEXT    NOT NULL,
+    generation INTEGER NOT NULL,                -- as in identity
+    cursor     INTEGER NOT NULL,
+    since      INTEGER NOT NULL,
+    tries      INTEGER NOT NULL DEFAULT 0,
+    next_try   INTEGER NOT NULL DEFAULT 0
+) STRICT, WITHOUT ROWID;

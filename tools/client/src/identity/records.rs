@@ -57,24 +57,40 @@ impl Identity {
         home: &NodeLink,
         now: Millis,
     ) -> Result<()> {
+        let signed = self.sign_next(tx, vault, home, 0, now)?;
+        tx.execute("UPDATE identity SET record = ?1, record_dirty = 1", [codec::encode(&signed)?])?;
+        devices::note(tx, Due::Records, 0, now)
+    }
+
+    /// The next record, above the number `above` as well, with `home` in it. It is not stored: its number
+    /// counts as used once anybody has seen it.
+    ///
+    /// # Errors
+    /// [`Error::NotRoot`] without the account's key and a certificate that holds.
+    pub(crate) fn sign_next(
+        &self,
+        tx: &Transaction<'_>,
+        vault: &Vault,
+        home: &NodeLink,
+        above: u64,
+        now: Millis,
+    ) -> Result<Signed<AccountRecord>> {
         let old = self.record.open(&self.network)?;
         let seconds = now / 1000;
         let new = AccountRecord {
-            seq: old.seq + 1,
+            seq: old.seq.max(above) + 1,
             previous: Some(self.record.hash()),
             ..account_record(self.account, home, self.devices.hash(), seconds)
         };
         let mut new = AccountRecord { epoch: old.epoch, backups: old.backups, ..new };
-        let signed = match self.secrets.account_key() {
-            Some(key) => Signed::new(&new, &key, &self.network)?,
+        match self.secrets.account_key() {
+            Some(key) => Ok(Signed::new(&new, &key, &self.network)?),
             None => {
                 new.steward = Some(self.certificate(old.epoch, seconds)?);
                 let device = store::load_own(tx, vault)?;
-                Signed::new_by(&new, &self.network, |input| device.sign_input(input))?
+                Ok(Signed::new_by(&new, &self.network, |input| device.sign_input(input))?)
             }
-        };
-        tx.execute("UPDATE identity SET record = ?1, record_dirty = 1", [codec::encode(&signed)?])?;
-        devices::note(tx, Due::Records, 0, now)
+        }
     }
 
     /// This device's certificate, encoded, if it is good for a record of `epoch`.

@@ -2,7 +2,7 @@
 
 use postroad_proto::SigningKey;
 use postroad_proto::codec;
-use postroad_proto::ids::{Millis, NodeId};
+use postroad_proto::ids::Millis;
 use postroad_proto::limits::{MAX_DEADLINE_SECONDS, MAX_DEVICES};
 use postroad_proto::link::NodeLink;
 use postroad_proto::record::{AccountRecord, DeviceList, HandleRecord};
@@ -12,7 +12,7 @@ use rusqlite::{Transaction, params};
 use zeroize::Zeroizing;
 
 use super::records::{account_record, first_records};
-use super::{Identity, MAX_ADDRESSES, Secrets};
+use super::{Identity, Secrets};
 use crate::devices;
 use crate::e2e::OwnDevice;
 use crate::error::{Error, Result};
@@ -102,36 +102,19 @@ impl Identity {
         tx: &Transaction<'_>,
         handle: Option<&Signed<HandleRecord>>,
     ) -> Result<()> {
-        let handle = handle.filter(|handle| {
-            handle.open(&self.network).is_ok_and(|record| record.account == self.account)
-        });
-        tx.execute(
-            "UPDATE identity SET registered = 1, handle = ?1",
-            [handle.map(codec::encode).transpose()?],
-        )?;
+        tx.execute("UPDATE identity SET registered = 1", [])?;
+        self.set_handle(tx, handle)?;
         vault::note_urgent(tx)?;
         devices::arrange(tx, self, &self.devices, self.record.open(&self.network)?.issued * 1000)
     }
 
     /// The account is homed elsewhere by now.
-    pub(crate) fn set_home(
-        &self,
-        tx: &Transaction<'_>,
-        node: NodeId,
-        addresses: &[String],
-    ) -> Result<()> {
-        let home = NodeLink {
-            network: self.network.clone(),
-            node,
-            addresses: addresses.iter().take(MAX_ADDRESSES).cloned().collect(),
-            name: String::new(),
-            p2p: Vec::new(),
-        };
+    pub(crate) fn set_home(&self, tx: &Transaction<'_>, home: &NodeLink) -> Result<()> {
         let key: SigningKey = self.secrets.account_key().ok_or(Error::NotRoot)?;
         let list = self.device_list()?;
         let devices = Signed::new(&list, &key, &self.network)?;
         let record = self.record.open(&self.network)?;
-        let record = AccountRecord { home: node, hints: home.addresses.clone(), ..record };
+        let record = AccountRecord { home: home.node, hints: home.addresses.clone(), ..record };
         let record = Signed::new(&record, &key, &self.network)?;
         self.store_records(tx, &record, &devices)?;
         tx.execute("UPDATE identity SET home = ?1", [home.to_string()])?;

@@ -87,6 +87,12 @@ fn held(tx: &Transaction<'_>, vault: &Vault) -> Result<Option<Held>> {
         .transpose()
 }
 
+/// Whether a device has its place already and does not have all yet.
+pub(crate) fn is_under_way(tx: &Transaction<'_>, now: Millis) -> Result<bool> {
+    let sql = "SELECT 1 FROM device_link WHERE device NOT NULL AND until > ?1";
+    Ok(tx.prepare_cached(sql)?.exists([int(now / 1000)])?)
+}
+
 /// Rendezvous that the home is to be told of: the id, and until when it stands (seconds; 0: over).
 pub(crate) fn to_open(tx: &Transaction<'_>, vault: &Vault) -> Result<Option<([u8; 16], u64)>> {
     let found: Option<(Vec<u8>, u64)> = tx

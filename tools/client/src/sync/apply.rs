@@ -9,11 +9,12 @@ use super::{Online, keys, unexpected};
 use crate::client::Client;
 use crate::clock;
 use crate::contacts::{self, Contact};
-use crate::db::{int, part};
+use crate::db::{Db, part};
 use crate::ephemeral;
 use crate::error::{ConnectionError, Result};
 use crate::events;
 use crate::identity::Identity;
+use crate::moving;
 use crate::outbox::{self, Refusal};
 use crate::quotes;
 use crate::receive;
@@ -24,19 +25,27 @@ impl Client {
     /// answers about contacts, news of nodes.
     pub(super) async fn apply(&mut self) -> Result<usize> {
         let Some(online) = self.online.as_mut() else { return Err(ConnectionError::Closed.into()) };
-        let frames = online.take()?;
-        if frames.is_empty() {
-            return Ok(0);
-        }
-        let now = clock::now();
-        let vault = &self.vault;
-        let (items, news) = self.db.write(|tx| Batch::new(tx, vault, online, now)?.run(frames))?;
-        let count = items.len();
+        let count = take_frames(&mut self.db, &self.vault, online).await?;
         if count > 0 {
-            online.ack(items).await?;
+            self.check_home()?;
         }
-        Ok(count + news)
+        Ok(count)
     }
+}
+
+/// As [`Client::apply`], from any node that has mail for this device.
+pub(crate) async fn take_frames(db: &mut Db, vault: &Vault, online: &mut Online) -> Result<usize> {
+    let frames = online.take()?;
+    if frames.is_empty() {
+        return Ok(0);
+    }
+    let now = clock::now();
+    let (items, news) = db.write(|tx| Batch::new(tx, vault, online, now)?.run(frames))?;
+    let count = items.len();
+    if count > 0 {
+        online.ack(items).await?;
+    }
+    Ok(count + news)
 }
 
 /// One transaction's worth of frames.
@@ -46,6 +55,8 @@ struct Batch<'a> {
     own: Identity,
     online: &'a mut Online,
     now: Millis,
+    /// Generation and cursor that the database has of this node's mailbox.
+    position: (u64, u64),
     /// Mailbox items that are in the database afterwards.
     items: Vec<u64>,
     /// What else there was to learn from.
@@ -60,7 +71,8 @@ impl<'a> Batch<'a> {
         now: Millis,
     ) -> Result<Self> {
         let own = Identity::load(tx, vault)?;
-        Ok(Self { tx, vault, own, online, now, items: Vec::new(), news: 0 })
+        let position = moving::position(tx, &own, &online.node())?;
+        Ok(Self { tx, vault, own, online, now, position, items: Vec::new(), news: 0 })
     }
 
     fn run(mut self, frames: Vec<Frame>) -> Result<(Vec<u64>, usize)> {
@@ -73,8 +85,9 @@ impl<'a> Batch<'a> {
             }
         }
         let highest = self.items.iter().max().copied().unwrap_or(0);
-        if highest > self.own.cursor && self.online.generation() == self.own.generation {
-            self.tx.execute("UPDATE identity SET cursor = ?1", [int(highest)])?;
+        let (generation, cursor) = self.position;
+        if highest > cursor && self.online.generation() == generation {
+            moving::note_cursor(self.tx, &self.online.node(), highest)?;
         }
         Ok((self.items, self.news))
     }
@@ -108,7 +121,8 @@ impl<'a> Batch<'a> {
 
     /// Whether an item is not in the database yet: another process may have taken it.
     fn is_new(&self, seq: u64) -> bool {
-        self.online.generation() != self.own.generation || seq > self.own.cursor
+        let (generation, cursor) = self.position;
+        self.online.generation() != generation || seq > cursor
     }
 
     fn notice(&mut self, notice: &Notice) -> Result<()> {

@@ -21,6 +21,7 @@ use crate::error::{ConnectionError, Error, Result};
 use crate::events;
 use crate::identity::Identity;
 use crate::linking;
+use crate::moving;
 use crate::recovery::vault;
 use crate::settings;
 
@@ -43,14 +44,19 @@ impl Client {
         self.retire_tokens().await?;
         self.put_settings().await?;
         self.settle_requests().await?;
-        self.put_vault().await
+        self.put_vault().await?;
+        // Once all of this is there, so that whoever is sent after us finds it.
+        self.leave_homes().await
     }
 
     /// Whether something came up that the home is to be told.
     pub(super) fn has_chores(&mut self) -> Result<bool> {
         self.db.read(|tx| {
-            let is_vault_due = vault::is_due(tx, clock::now())?;
-            let has_others = tx.query_row(
+            let now = clock::now();
+            if vault::is_due(tx, now)? || moving::is_due(tx, now)? {
+                return Ok(true);
+            }
+            Ok(tx.query_row(
                 "SELECT EXISTS (SELECT 1 FROM settle) OR EXISTS (SELECT 1 FROM token_drop)
                  OR EXISTS (SELECT 1 FROM device_link WHERE opened = 0)
                  OR EXISTS (SELECT 1 FROM identity WHERE record_dirty = 1)
@@ -58,8 +64,7 @@ impl Client {
                  OR EXISTS (SELECT 1 FROM setting WHERE dirty = 1 AND key = 'lookups')",
                 [],
                 |row| row.get::<_, bool>(0),
-            )?;
-            Ok(is_vault_due || has_others)
+            )?)
         })
     }
 

@@ -22,10 +22,12 @@ use tokio::time::{Instant, sleep};
 
 #[cfg(test)]
 pub(crate) use apply::new_generation;
+pub(crate) use apply::take_frames;
 pub(crate) use keys::keep as keep_prekeys;
 pub(crate) use online::As;
 use online::Awaited;
 pub(crate) use online::Online;
+pub(crate) use records::fetch_own_records;
 
 use crate::amend;
 use crate::client::Client;
@@ -49,10 +51,12 @@ use crate::waiting;
 const BY_OWNER: Duration = Duration::from_secs(4);
 const BY_OWNER_POLL: Duration = Duration::from_millis(20);
 /// How long a command waits for a connection, and one that cannot do without.
-const CONNECT: Duration = Duration::from_millis(2000);
+pub(crate) const CONNECT: Duration = Duration::from_millis(2000);
 pub(crate) const RECOVER: Duration = Duration::from_secs(5);
 /// Envelopes that are offered before the first is settled.
 const WINDOW: usize = 64;
+/// Homes that one sync goes after the account to.
+const MOVES: usize = 4;
 /// Rounds of seal, send and take that one sync makes: each answer may make new work.
 const ROUNDS: usize = 6;
 
@@ -112,14 +116,14 @@ impl Client {
                 ByOwner::Gone => {}
             }
         }
-        let result = match self.connect().await {
-            Ok(()) => self.work(Waits::ForOthers).await,
-            Err(error) => Err(error),
-        };
-        let result = match result {
-            Ok(()) => self.locate().await,
-            Err(error) => Err(error),
-        };
+        let mut result = self.come_into_step().await;
+        for _ in 0..MOVES {
+            if !matches!(result, Err(Error::Connection(ConnectionError::Moved))) {
+                break;
+            }
+            self.online = None;
+            result = self.come_into_step().await;
+        }
         match result {
             Ok(()) => {
                 self.note_offline("")?;
@@ -139,6 +143,12 @@ impl Client {
                 Err(error)
             }
         }
+    }
+
+    async fn come_into_step(&mut self) -> Result<()> {
+        self.connect().await?;
+        self.work(Waits::ForOthers).await?;
+        self.locate().await
     }
 
     /// Whether this process may connect: no other one on this profile has a connection.
@@ -203,7 +213,10 @@ impl Client {
             if !own.registered {
                 self.register(&mut online, &own).await?;
             }
-            return self.begin(online, &welcome).await;
+            let is_new = own.registered && own.generation != welcome.generation;
+            self.begin(online, &welcome).await?;
+            // Of the handle a welcome says nothing.
+            return if is_new { self.take_own_records().await } else { Ok(()) };
         }
         Err(ConnectionError::Protocol("the node changes its generation with every hello".into()))?
     }

@@ -245,6 +245,10 @@ impl Online {
         let begun = Instant::now();
         loop {
             match timed(within.min(left(begun)), self.connection.recv()).await? {
+                // It hangs up, so that the account is looked for where it is.
+                Frame::Done(done) if done.request == 0 && done.code == Some(ErrorCode::Moved) => {
+                    return Err(ConnectionError::Moved.into());
+                }
                 Frame::Done(done) if done.request == request || done.request == 0 => {
                     return Ok(*done);
                 }

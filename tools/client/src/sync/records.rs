@@ -1,18 +1,24 @@
 //! The account's own records, between this device and the home.
 
+use postroad_proto::codec;
 use postroad_proto::error::ErrorCode;
 use postroad_proto::frame::{Records, RecordsGet, RecordsPut};
+use postroad_proto::limits::MAX_FRAME;
 use postroad_proto::record::{AccountRecord, AccountRecordOrder};
-use postroad_proto::signed::Signed;
+use postroad_proto::signed::{Signable, Signed};
 use postroad_proto::token::Proof;
 
+use super::Online;
 use crate::client::Client;
 use crate::clock;
 use crate::contacts::tokens;
+use crate::db::Db;
 use crate::devices;
 use crate::error::{ConnectionError, Error, Result};
 use crate::events;
 use crate::identity::Identity;
+use crate::moving;
+use crate::vault::Vault;
 
 impl Client {
     /// Comes into step with the record that the home holds: an older one was set back, and gets ours
@@ -29,7 +35,7 @@ impl Client {
         match own.record.compare(held)? {
             AccountRecordOrder::Same => Ok(()),
             AccountRecordOrder::Newer | AccountRecordOrder::Conflict => {
-                self.fetch_own_records().await
+                self.take_own_records().await
             }
             AccountRecordOrder::Older => {
                 let (record, devices) = (Some(own.record.clone()), Some(own.devices.clone()));
@@ -39,35 +45,33 @@ impl Client {
         }
     }
 
-    async fn fetch_own_records(&mut self) -> Result<()> {
-        let own = self.identity()?;
+    /// Takes the records that the home holds of the account, and goes where they say that it is.
+    pub(super) async fn take_own_records(&mut self) -> Result<()> {
         let Some(online) = self.online.as_mut() else { return Err(ConnectionError::Closed.into()) };
-        let (node, account) = (own.home.node, Some(own.account));
-        let get = |request| {
-            RecordsGet { request, node, account, handle: None, proof: Proof::default() }.into()
-        };
-        let records: Option<Records> = match online.ask("the account's own records", get).await {
-            Err(Error::Refused { .. }) => return Ok(()),
-            answer => answer?,
-        };
-        let Some(Records { record, devices, .. }) = records else { return Ok(()) };
-        let now = clock::now();
-        self.db.write(|tx| match devices::take_records(tx, &own, &record, &devices, now) {
-            Err(error @ (Error::Untrusted { .. } | Error::Codec(_))) => {
-                events::problem(tx, now, "bad_record", &error.to_string())
-            }
-            taken => taken.map(drop),
-        })
+        fetch_own_records(&mut self.db, &self.vault, online).await?;
+        self.check_home()
+    }
+
+    /// [`ConnectionError::Moved`] once the account has another home than the one of this connection.
+    pub(crate) fn check_home(&mut self) -> Result<()> {
+        let home = self.identity()?.home.node;
+        match self.online.as_ref().is_none_or(|online| online.node() == home) {
+            true => Ok(()),
+            false => Err(ConnectionError::Moved.into()),
+        }
     }
 
     /// Gives the home a record that was issued here.
     pub(super) async fn put_record(&mut self) -> Result<()> {
         let vault = &self.vault;
         let own = self.db.write(|tx| {
-            Identity::load(tx, vault)?.renew(tx, vault, clock::now())?;
+            let now = clock::now();
+            moving::set_right(tx, vault, &Identity::load(tx, vault)?, now)?;
+            Identity::load(tx, vault)?.renew(tx, vault, now)?;
             tokens::renew_old(tx, clock::now())?;
             Identity::load(tx, vault)
         })?;
+        self.check_home()?;
         if !own.record_dirty {
             return Ok(());
         }
@@ -81,12 +85,58 @@ impl Client {
                 tokens::renew_all(tx, clock::now())
             }),
             // Another device was first. Whoever wanted to change something sees that it is not so.
-            Err(Error::Refused { code: ErrorCode::Conflict, .. }) => self.fetch_own_records().await,
+            Err(Error::Refused { code: ErrorCode::Conflict, .. }) => self.take_own_records().await,
             Err(error @ Error::Refused { .. }) => {
                 let text = error.to_string();
                 self.db.write(|tx| events::problem(tx, clock::now(), "refused", &text))
             }
             Err(error) => Err(error),
         }
+    }
+}
+
+/// Takes the records that a home of the account holds, this one or one before it.
+pub(crate) async fn fetch_own_records(
+    db: &mut Db,
+    vault: &Vault,
+    online: &mut Online,
+) -> Result<()> {
+    let own = db.read(|tx| Identity::load(tx, vault))?;
+    let (node, account) = (online.node(), Some(own.account));
+    let get =
+        |request| RecordsGet { request, node, account, handle: None, proof: Proof::default() };
+    let done = online.request(|request| get(request).into()).await?;
+    let result = done.result.as_deref().unwrap_or_default();
+    let now = clock::now();
+    let taken = match done.code {
+        None => {
+            let Records { record, devices, handle, .. } = codec::decode(result, MAX_FRAME)?;
+            db.write(|tx| {
+                devices::take_records(tx, &own, &record, &devices, now)?;
+                Identity::load(tx, vault)?.set_handle(tx, handle.as_ref())
+            })
+        }
+        Some(ErrorCode::Moved) => {
+            let held: Signed<AccountRecord> = codec::decode(result, AccountRecord::LIMIT + 128)?;
+            db.write(|tx| {
+                let record = held.open(&own.network)?;
+                if record.account != own.account {
+                    let why = "it is another account's";
+                    return Err(Error::untrusted("the account's own record", why));
+                }
+                // A list that is not known here is at the home that it names.
+                match record.devices == own.devices.hash() {
+                    true => devices::take_records(tx, &own, &held, &own.devices, now).map(drop),
+                    false => moving::relocate(tx, &own, &moving::home_of(&own, &record), now),
+                }
+            })
+        }
+        Some(_) => return Ok(()),
+    };
+    match taken {
+        Err(error @ (Error::Untrusted { .. } | Error::Codec(_))) => {
+            db.write(|tx| events::problem(tx, now, "bad_record", &error.to_string()))
+        }
+        taken => taken,
     }
 }

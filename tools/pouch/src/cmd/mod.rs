@@ -10,10 +10,12 @@ mod doctor;
 mod export;
 mod lock;
 mod mail;
+mod moving;
 mod recovery;
 mod requests;
 mod send;
 mod settings;
+mod status;
 mod watch;
 mod why;
 
@@ -76,7 +78,7 @@ pub(crate) async fn run(pouch: &Pouch, printer: &Printer) -> Result<(), CliError
     let client = &mut profile::open(&pouch.profile, reads(&pouch.command), printer).await?;
     match &pouch.command {
         Command::Whoami(args) => account::whoami(client, args, printer).await,
-        Command::Status => account::status(client, &pouch.profile, printer).await,
+        Command::Status => status::run(client, &pouch.profile, printer).await,
         Command::Settings(args) => settings::run(client, args, printer).await,
         Command::Chats => mail::chats(client, printer).await,
         Command::Inbox(args) => mail::inbox(client, args, printer).await,
@@ -88,6 +90,7 @@ pub(crate) async fn run(pouch: &Pouch, printer: &Printer) -> Result<(), CliError
         Command::Read(args) => mail::read(client, args, printer).await,
         Command::Export(args) => export::run(client, args, printer).await,
         Command::Contact(verb) => contact::run(client, &pouch.profile, verb, printer).await,
+        Command::Move(args) => moving::run(client, args, printer).await,
         Command::Device(verb) => device::run(client, verb, printer).await,
         Command::Requests(args) => requests::run(client, args.verb.as_ref(), printer).await,
         Command::Watch(args) => watch::run(client, args, &pouch.global, printer).await,

@@ -1,24 +1,28 @@
 //! Alice on up to four devices and Bob on up to five, at different nodes, write to each other and change
-//! names and settings, while devices are linked, revoked, away and killed with `kill -9`, and nodes are
-//! killed. In the end every device that should have a message has it once, no other has it, and all devices
+//! names and settings, while devices are linked, revoked, away and killed with `kill -9`, nodes are
+//! killed, and both move to other nodes. In the end every device that should have a message has it once, no other has it, and all devices
 //! of an account agree.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod agree;
+mod device;
+mod linking;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
-use std::process::{Child, Command, ExitCode, Stdio};
+use std::process::ExitCode;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use postroad_client::{Client, Message, Query, SettingsChange, State};
-use postroad_tests::programs::program;
-use postroad_tests::{Network, Person, wait_at_most};
+use postroad_client::{Query, SettingsChange};
+use postroad_tests::{Network, wait_at_most};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
-use serde_json::Value;
+
+use crate::agree::agree;
+use crate::device::Device;
 
 /// Let two people with several devices write to each other while everything is killed.
 #[derive(Parser)]
@@ -34,80 +38,14 @@ struct Args {
     keep: Option<PathBuf>,
 }
 
-const CONFIG: &str = "[custody]\ntoken_rate = 0\nlookups_per_hour = 1000000";
+const CONFIG: &str =
+    "[custody]\nregistration = \"open\"\ntoken_rate = 0\nlookups_per_hour = 1000000";
 /// Time between two events, milliseconds.
 const BETWEEN: std::ops::Range<u64> = 200..900;
 /// How long anything may take once nobody is killed any more.
 const LAST: Duration = Duration::from_secs(120);
 /// How long a device that is away stays away, in events.
 const AWAY: usize = 6;
-
-/// A device of one of the two, and the program that writes from it.
-struct Device {
-    name: String,
-    person: Person,
-    /// What the other one is called.
-    contact: &'static str,
-    /// Texts that it is to write.
-    quota: usize,
-    talker: Option<Child>,
-    /// Events until it comes back.
-    away: usize,
-    revoked: bool,
-}
-
-impl Device {
-    fn new(name: &str, person: Person, contact: &'static str) -> Self {
-        let name = name.to_owned();
-        Self { name, person, contact, quota: 0, talker: None, away: 0, revoked: false }
-    }
-
-    fn start(&mut self) {
-        assert!(self.talker.is_none(), "{} writes already", self.name);
-        self.away = 0;
-        // The storm changes names.
-        let contact = self.client().contacts().unwrap().remove(0).account;
-        let child = Command::new(program("talker"))
-            .arg(self.person.profile())
-            .args([&contact.to_string(), &self.quota.to_string(), "--prefix", &self.name])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap();
-        self.talker = Some(child);
-    }
-
-    fn kill(&mut self) {
-        let Some(mut talker) = self.talker.take() else { return };
-        assert!(talker.try_wait().unwrap().is_none(), "the talker of {} ended", self.name);
-        talker.kill().unwrap();
-        talker.wait().unwrap();
-    }
-
-    fn client(&self) -> Client {
-        Client::open(&self.person.profile()).unwrap()
-    }
-
-    fn messages(&self) -> Vec<Message> {
-        self.client().messages(&Query { requests: true, ..Query::default() }).unwrap()
-    }
-
-    /// How many texts there are of those that a device was to write.
-    fn has_of(&self, name: &str) -> usize {
-        let begins = format!("{name} ");
-        let is_its = |m: &&Message| m.text.as_deref().unwrap_or_default().starts_with(&begins);
-        self.messages().iter().filter(is_its).count()
-    }
-}
-
-impl Drop for Device {
-    fn drop(&mut self) {
-        if let Some(mut talker) = self.talker.take() {
-            let _ = talker.kill();
-            let _ = talker.wait();
-        }
-    }
-}
 
 struct Storm {
     network: Network,
@@ -119,67 +57,23 @@ struct Storm {
 }
 
 impl Storm {
-    fn draw(&mut self, below: usize) -> usize {
+    pub(crate) fn draw(&mut self, below: usize) -> usize {
         (self.rng.next_u64() % below as u64) as usize
     }
 
-    fn pause(&mut self) {
+    pub(crate) fn pause(&mut self) {
         let wait = BETWEEN.start + self.rng.next_u64() % (BETWEEN.end - BETWEEN.start);
         thread::sleep(Duration::from_millis(wait));
     }
 
-    fn count(&mut self, what: &'static str) {
+    pub(crate) fn count(&mut self, what: &'static str) {
         *self.counts.entry(what).or_default() += 1;
     }
 
     /// Devices of whoever is called so by the other.
-    fn of(&self, contact: &str) -> Vec<usize> {
+    pub(crate) fn of(&self, contact: &str) -> Vec<usize> {
         let is_its = |n: &usize| self.devices[*n].contact == contact && !self.devices[*n].revoked;
         (0..self.devices.len()).filter(is_its).collect()
-    }
-
-    /// Links another device to the account of `first`, while the rest goes on.
-    fn link(&mut self, first: usize, name: &str) {
-        let person = Person::new(name);
-        let mut shown = Shown::new(&self.devices[first].person);
-        let mut joining = person.spawn(&["device", "join", &shown.link, "--name", name]);
-        let end = Instant::now() + LAST;
-        loop {
-            // Both are killed now and then, and the same command goes on.
-            self.pause();
-            match self.draw(6) {
-                0 => {
-                    joining.kill().unwrap();
-                    joining.wait().unwrap();
-                    joining = person.spawn(&["device", "join", &shown.link, "--name", name]);
-                    self.count("joins killed");
-                }
-                1 if !shown.is_over() => {
-                    drop(shown);
-                    shown = Shown::new(&self.devices[first].person);
-                    self.count("links killed");
-                }
-                2 => self.kill_node(),
-                _ => {}
-            }
-            if let Some(status) = joining.try_wait().unwrap() {
-                if status.success() {
-                    break;
-                }
-                // It had all before it was killed.
-                let again = person.run(&["device", "join", &shown.link]);
-                if again.error["code"] == "already_joined" || again.code == 0 {
-                    break;
-                }
-                assert_eq!(again.error["code"], "unreachable", "seed {}: {again:?}", self.seed);
-                joining = person.spawn(&["device", "join", &shown.link, "--name", name]);
-            }
-            assert!(Instant::now() < end, "seed {}: {name} is not linked", self.seed);
-        }
-        let mut device = Device::new(name, person, self.devices[first].contact);
-        device.start();
-        self.devices.push(device);
-        self.count("linked");
     }
 
     /// Takes a device out, once all has come that it wrote.
@@ -209,7 +103,7 @@ impl Storm {
         }
     }
 
-    fn kill_node(&mut self) {
+    pub(crate) fn kill_node(&mut self) {
         let victim = self.draw(self.network.nodes.len());
         let node = &mut self.network.nodes[victim];
         node.kill();
@@ -241,12 +135,16 @@ impl Storm {
             }
             2 | 3 => self.changes(which),
             4 => self.sees(which),
-            _ if self.devices[which].away == 0 => {
-                self.devices[which].kill();
-                self.devices[which].start();
-                self.count("killed");
-            }
-            _ => {}
+            _ => self.kill_device(which),
+        }
+    }
+
+    /// Kills what writes from a device, if something does, and starts it again.
+    pub(crate) fn kill_device(&mut self, which: usize) {
+        if self.devices[which].talker.is_some() && !self.devices[which].revoked {
+            self.devices[which].kill();
+            self.devices[which].start();
+            self.count("killed");
         }
     }
 
@@ -300,7 +198,7 @@ impl Storm {
         }
     }
 
-    fn tell(&self) {
+    pub(crate) fn tell(&self) {
         for device in &self.devices {
             if let Some(keep) = &self.keep {
                 let copy = keep.join(&device.name);
@@ -330,41 +228,11 @@ impl Storm {
     }
 }
 
-/// A `device link` that runs.
-struct Shown {
-    child: Child,
-    link: String,
-}
-
-impl Shown {
-    fn new(person: &Person) -> Self {
-        let mut command = Command::new(program("pouch"));
-        command.arg("--json").arg("--data-dir").arg(person.dir()).args(["device", "link"]);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut child = command.spawn().unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let offer: Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
-        thread::spawn(move || lines.for_each(drop));
-        Self { child, link: offer["link"].as_str().unwrap().to_owned() }
-    }
-
-    fn is_over(&mut self) -> bool {
-        self.child.try_wait().unwrap().is_some()
-    }
-}
-
-impl Drop for Shown {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 fn main() -> ExitCode {
     let args = Args::parse();
     let begun = Instant::now();
     let mut network = Network::empty();
-    (0..2).for_each(|_| network.add(CONFIG));
+    (0..3).for_each(|_| network.add(CONFIG));
     network.wait_until_known();
     let (alice, bob) = network.alice_and_bob();
     alice.send("bob", "alice begins");
@@ -411,14 +279,18 @@ fn run(storm: &mut Storm, messages: usize) {
     storm.link(1, "b3");
     grow(storm, &["a1", "a2", "b1", "b2", "b3"]);
     (0..8).for_each(|_| storm.happens());
+    storm.moves(0);
     storm.link(0, "a3");
     grow(storm, &["a3"]);
     (0..4).for_each(|_| storm.happens());
+    // By a linked device, which has not got the account's key.
+    storm.moves(3);
     storm.revoke(1, 3);
     storm.link(1, "b4");
     storm.link(1, "b5");
     grow(storm, &["b4", "b5"]);
     (0..8).for_each(|_| storm.happens());
+    storm.moves(0);
     storm.revoke(0, 2);
     storm.link(0, "a4");
     grow(storm, &["a4"]);
@@ -437,81 +309,5 @@ fn run(storm: &mut Storm, messages: usize) {
     };
     while !written(storm) {
         storm.happens();
-    }
-}
-
-/// What a device shows of its one conversation: text and direction, whether it was seen, by id.
-type Shows = BTreeMap<String, (Option<String>, bool)>;
-
-fn shows(device: &Device) -> Shows {
-    let messages = device.messages();
-    let count = messages.len();
-    let shown: Shows =
-        messages.into_iter().map(|m| (m.id.to_string(), (m.text, m.outgoing))).collect();
-    assert_eq!(count, shown.len(), "{}: something shows twice", device.name);
-    shown
-}
-
-fn agree(storm: &Storm) {
-    let seed = storm.seed;
-    let sides = ["bob", "alice"].map(|contact| storm.of(contact));
-    let first = shows(&storm.devices[sides[0][0]]);
-    for (side, turned) in sides.iter().zip([false, true]) {
-        for place in side {
-            let device = &storm.devices[*place];
-            let own: Shows = shows(device)
-                .into_iter()
-                .map(|(id, (text, outgoing))| (id, (text, outgoing != turned)))
-                .collect();
-            assert_eq!(own, first, "seed {seed}: {}", device.name);
-        }
-        settled(storm, side);
-    }
-    // Nothing that was written after a device was revoked came to it.
-    for revoked in storm.devices.iter().filter(|device| device.revoked) {
-        let later = ["b4", "b5", "a4"].iter().map(|name| revoked.has_of(name)).sum::<usize>();
-        let is_last = revoked.name == "a2";
-        let allowed = if is_last { revoked.has_of("b4") + revoked.has_of("b5") } else { 0 };
-        assert_eq!(later, allowed, "seed {seed}: {}", revoked.name);
-    }
-}
-
-/// Names, settings, drafts, what was seen and how far messages are come to be the same.
-fn settled(storm: &Storm, side: &[usize]) {
-    let standing = |place: &usize| {
-        let device = &storm.devices[*place];
-        let mut client = device.client();
-        let contacts: Vec<_> =
-            client.contacts().unwrap().into_iter().map(|c| (c.account, c.name)).collect();
-        let messages = device.messages();
-        let gaps = messages.iter().filter(|m| m.missing_before + m.lost_before > 0).count();
-        let seen: BTreeMap<String, (bool, State)> = messages
-            .into_iter()
-            .map(|m| (m.id.to_string(), (m.shown || m.outgoing, m.state)))
-            .collect();
-        (contacts, client.settings().unwrap(), client.drafts().unwrap(), gaps, seen)
-    };
-    let end = Instant::now() + LAST;
-    loop {
-        let all: Vec<_> = side.iter().map(standing).collect();
-        let is_over = |state: &State| matches!(state, State::Delivered | State::Read);
-        let arrived = all.iter().all(|(_, _, _, gaps, seen)| {
-            *gaps == 0 && seen.values().all(|(_, state)| is_over(state))
-        });
-        if arrived && all.iter().all(|one| *one == all[0]) {
-            return;
-        }
-        if Instant::now() > end {
-            storm.tell();
-            for one in &all {
-                let open: Vec<_> = one.4.iter().filter(|(_, (_, state))| !is_over(state)).collect();
-                let (contacts, settings, drafts, gaps) = (&one.0, &one.1, &one.2, one.3);
-                eprintln!("{contacts:?} {settings:?} {drafts:?} {gaps} gaps; on the way: {open:?}");
-                let differs = one.4.iter().filter(|(id, value)| all[0].4.get(*id) != Some(value));
-                eprintln!("differs: {:?}", differs.take(5).collect::<Vec<_>>());
-            }
-            panic!("seed {}: the devices do not agree", storm.seed);
-        }
-        thread::sleep(Duration::from_millis(500));
     }
 }
