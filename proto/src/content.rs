@@ -8,7 +8,7 @@ use crate::codec::{self, CodecError};
 use crate::ephemeral::EphemeralSecret;
 use crate::ids::{AccountId, ConversationId, DeviceNumber, Hash, MessageId, Millis};
 use crate::limits::MAX_BODY;
-use crate::record::{AccountRecord, DeviceList, HandleRecord};
+use crate::record::{AccountRecord, Deletion, DeviceList, HandleRecord};
 use crate::signed::Signed;
 use crate::token::DeliveryToken;
 
@@ -46,6 +46,8 @@ pub mod kind {
     pub const TIMER: u64 = 15;
     /// [`super::Absent`].
     pub const ABSENT: u64 = 16;
+    /// [`super::Farewell`].
+    pub const FAREWELL: u64 = 17;
 }
 
 /// The plaintext of a sealed body.
@@ -179,6 +181,13 @@ pub struct Reaction {
 
 /// Largest reaction, bytes of UTF-8: emoji of many code points fit, words are no reactions.
 pub const MAX_REACTION: usize = 32;
+
+/// The sender's account is going to end, or is not after all.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Farewell {
+    /// What the account said to its home.
+    pub statement: Signed<Deletion>,
+}
 
 /// How long texts are kept from now on, in both directions.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

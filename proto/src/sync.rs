@@ -8,7 +8,7 @@ use serde_bytes::ByteArray;
 use crate::blob::Blob;
 use crate::codec::{self, CodecError};
 use crate::ids::{AccountId, DeviceNumber, MessageId, Millis, NodeId};
-use crate::record::{AccountRecord, DeviceList, HandleRecord, StewardCert};
+use crate::record::{AccountRecord, Deletion, DeviceList, HandleRecord, StewardCert};
 use crate::recovery::VaultKey;
 use crate::signed::Signed;
 
@@ -44,6 +44,8 @@ pub mod item {
     pub const RECORDS: u64 = 6;
     /// [`super::Want`].
     pub const WANT: u64 = 7;
+    /// [`super::OwnDeletion`].
+    pub const DELETION: u64 = 8;
 }
 
 /// A structure that an item carries.
@@ -66,7 +68,8 @@ carried!(
     Progress = PROGRESS,
     Place = PLACE,
     OwnRecords = RECORDS,
-    Want = WANT
+    Want = WANT,
+    OwnDeletion = DELETION
 );
 
 impl Item {
@@ -100,6 +103,7 @@ impl Item {
             item::PLACE => self.open::<Place>().map(drop),
             item::RECORDS => self.open::<OwnRecords>().map(drop),
             item::WANT => self.open::<Want>().map(drop),
+            item::DELETION => self.open::<OwnDeletion>().map(drop),
             _ => Ok(()),
         }
     }
@@ -289,4 +293,11 @@ pub struct Want {
     pub device: DeviceNumber,
     /// Inclusive ranges of its `seq`, rising and apart, at most 64.
     pub ranges: Vec<(u64, u64)>,
+}
+
+/// The account is going to end, or is not after all.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OwnDeletion {
+    /// What was said to the home.
+    pub statement: Signed<Deletion>,
 }

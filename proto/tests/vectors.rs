@@ -680,6 +680,7 @@ fn content() {
         "delete": case("Delete", &delete()),
         "reaction": case("Reaction", &reaction()),
         "timer": case("Timer", &timer()),
+        "farewell": case("Farewell", &farewell()),
         "resend": case("Resend", &resend()),
         "absent": case("Absent", &absent()),
         "queued": case("Queued", &queued()),
@@ -700,6 +701,7 @@ fn content() {
     reads(&golden["delete"], &delete());
     reads(&golden["reaction"], &reaction());
     reads(&golden["timer"], &timer());
+    reads(&golden["farewell"], &farewell());
     reads(&golden["resend"], &resend());
     reads(&golden["absent"], &absent());
     reads(&golden["queued"], &queued());
@@ -723,6 +725,7 @@ fn what_own_devices_say() {
         "place": case("Place", &place()),
         "records": case("OwnRecords", &own_records()),
         "want": case("Want", &want()),
+        "deletion": case("OwnDeletion", &own_deletion()),
         "link": {
             "secret": hex(&secret.0),
             "rendezvous": hex(&secret.rendezvous()),
@@ -751,6 +754,7 @@ fn what_own_devices_say() {
     reads(&golden["place"], &place());
     reads(&golden["records"], &own_records());
     reads(&golden["want"], &want());
+    reads(&golden["deletion"], &own_deletion());
     for (case, message) in list(&golden["link"]["messages"]).iter().zip(said) {
         assert_eq!(LinkMessage::decode(&bytes(case, "message")), Ok(Some(message)));
     }

@@ -146,6 +146,7 @@ fn the_readme_works_as_it_stands() {
     comes_back(&operator, &alice);
     backups(&alice);
     at_rest(&alice);
+    moves(&bob);
 }
 
 /// Makes a backup as the README says, and reads it.
@@ -204,6 +205,35 @@ fn second_device(alice: &Home) {
     }
     assert_eq!(laptop.json("pouch --json read bob")[0]["text"], "hello");
     assert_eq!(alice.json("pouch --json device ls").as_array().unwrap().len(), 2);
+}
+
+/// Goes to another node as the README says.
+fn moves(bob: &Home) {
+    let other = Home::new();
+    let _node = other.start(&["posthoused", "run", "--name", "new.example"].map(str::to_owned));
+    let invite = other.json("postroad --json invite create")["link"].as_str().unwrap().to_owned();
+    let shown = commands("Another home");
+    assert!(!shown.is_empty());
+    for words in shown {
+        let fill = |word: &String| if word == "LINK" { invite.clone() } else { word.clone() };
+        let words: Vec<String> = words.iter().map(fill).collect();
+        bob.run(&words);
+    }
+    let handle = bob.json("pouch --json whoami")["handle"].clone();
+    assert_eq!(handle, "bob@new.example");
+    leaves(bob);
+}
+
+/// Has the account deleted, and not after all, as the README says.
+fn leaves(bob: &Home) {
+    let ends = || bob.json("pouch --json status")["ends_at"].clone();
+    let shown = commands("Leaving");
+    assert_eq!(shown.len(), 2);
+    for mut words in shown {
+        words.insert(1, "--yes".to_owned());
+        bob.run(&words);
+        assert_eq!(ends().is_string(), words.contains(&"delete".to_owned()));
+    }
 }
 
 /// Writes down the recovery phrase and restores from it as the README says.

@@ -8,7 +8,7 @@ use postroad_proto::linking::{
 };
 use postroad_proto::recovery::{Vault, VaultInvite, VaultKey};
 use postroad_proto::sync::{
-    Copy, Entry, Item, OwnRecords, Person, Place, Progress, Sync, Want, phase, state,
+    Copy, Entry, Item, OwnDeletion, OwnRecords, Person, Place, Progress, Sync, Want, phase, state,
 };
 use serde_bytes::ByteArray;
 
@@ -94,6 +94,10 @@ pub(crate) fn vault() -> Vault {
         invites: vec![invite],
         told: vec![sync()],
     }
+}
+
+pub(crate) fn own_deletion() -> OwnDeletion {
+    OwnDeletion { statement: signed_deletion() }
 }
 
 pub(crate) fn want() -> Want {

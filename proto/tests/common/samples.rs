@@ -2,8 +2,8 @@
 
 use postroad_proto::blob::Blob;
 use postroad_proto::content::{
-    Absent, Card, Delete, Edit, Introduction, Mention, Message, Queued, Reaction, ReceiptContent,
-    Reference, Resend, Sender, Text, Timer, conversation, kind, receipt, shorten,
+    Absent, Card, Delete, Edit, Farewell, Introduction, Mention, Message, Queued, Reaction,
+    ReceiptContent, Reference, Resend, Sender, Text, Timer, conversation, kind, receipt, shorten,
 };
 use postroad_proto::envelope::{Attributes, Envelope, Header, Parcel, Route, mode};
 use postroad_proto::ephemeral::{self, Ephemeral, EphemeralSecret, presence, typing};
@@ -389,6 +389,10 @@ pub(crate) fn reaction() -> Reaction {
 
 pub(crate) fn timer() -> Timer {
     Timer { seconds: 3600 }
+}
+
+pub(crate) fn farewell() -> Farewell {
+    Farewell { statement: signed_deletion() }
 }
 
 pub(crate) fn resend() -> Resend {

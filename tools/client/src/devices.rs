@@ -21,6 +21,7 @@ use rusqlite::{OptionalExtension, ToSql, Transaction, params};
 
 use crate::contacts::{self, Contact, News, Phase};
 use crate::db::{blob, int, part};
+use crate::deletion;
 use crate::error::{Error, Result};
 use crate::events;
 use crate::identity::Identity;
@@ -55,10 +56,12 @@ pub(crate) enum Due {
     Want = 7,
     /// What came of a range that another device lacks: see [`copies::answer`].
     Place = 8,
+    /// The account's last word on its end; 0.
+    Deletion = 9,
 }
 
 impl Due {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Entry,
         Self::Person,
         Self::Copy,
@@ -67,6 +70,7 @@ impl Due {
         Self::Records,
         Self::Want,
         Self::Place,
+        Self::Deletion,
     ];
 
     fn from_number(number: i64) -> Option<Self> {
@@ -172,6 +176,7 @@ fn build(
         }
         Due::Want => copies::want(tx, text()),
         Due::Place => copies::answer(tx, text()),
+        Due::Deletion => deletion::item(tx),
     }
 }
 
@@ -246,6 +251,7 @@ fn apply(
             own.store_office(tx, vault, told.vault.as_ref(), &stewards)
         }
         item::WANT => copies::wanted(tx, own, &item.open()?, now),
+        item::DELETION => deletion::told(tx, own, &item.open()?),
         _ => Ok(()),
     }
 }

@@ -46,6 +46,9 @@ pub enum Error {
          deleted, or the node lost its data)"
     )]
     NoAccount,
+    /// The account was deleted, by its own word, and with it all that this profile had of it.
+    #[error("the account was deleted, as it was said to be; nothing of it is left here")]
+    Deleted,
     /// A record, link or key from somebody else does not hold.
     #[error("{what}: {why}")]
     Untrusted {

@@ -106,6 +106,7 @@ mod clock;
 mod contacts;
 mod conversations;
 mod db;
+mod deletion;
 mod devices;
 mod entropy;
 mod ephemeral;

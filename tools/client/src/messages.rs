@@ -14,6 +14,7 @@ use crate::amend::{self, Quoted, Reaction, Target};
 use crate::contacts;
 use crate::conversations;
 use crate::db::{blob, bool_of, int, unsigned};
+use crate::deletion;
 use crate::devices::{copies, entries};
 use crate::e2e::DeviceAddress;
 use crate::error::{Error, Result, StorageError};
@@ -78,6 +79,8 @@ pub struct Message {
     pub reactions: Vec<Reaction>,
     /// Seconds that it is kept, or that texts are kept from a [`kind::TIMER`] on; none for ever.
     pub vanish_after: Option<u64>,
+    /// In a [`kind::FAREWELL`], when the sender's account ends; none if it does not after all.
+    pub ends_at: Option<Millis>,
     /// By the sender's clock.
     pub sent_at: Millis,
     /// When it came in.
@@ -106,6 +109,7 @@ impl Message {
             kind::FILE => "file",
             kind::CONTACT => "contact",
             kind::TIMER => "timer",
+            kind::FAREWELL => "farewell",
             other => return format!("unknown-{other}"),
         };
         name.to_owned()
@@ -294,6 +298,7 @@ fn from_row(row: &Row<'_>) -> Result<Found> {
         deleted,
         reactions: Vec::new(),
         vanish_after: parts.vanish,
+        ends_at: if kind == kind::FAREWELL { deletion::ends_at(&content) } else { None },
         sent_at: unsigned(row, "sent_at")?,
         received_at: received_at.map(i64::unsigned_abs),
         state: State::from_number(state).ok_or(StorageError::Value("state"))?,

@@ -16,6 +16,7 @@ use crate::amend;
 use crate::contacts::{self, Contact, NewContact, News, Phase, Verified, tokens};
 use crate::conversations::{self, Place};
 use crate::db::{blob, int, unsigned};
+use crate::deletion;
 use crate::devices::{self, entries};
 use crate::e2e::{self, DeviceAddress, Incoming, Introduced, OpenError, Opened, store};
 use crate::ephemeral;
@@ -249,6 +250,9 @@ fn keep(
             devices::told(tx, vault, own, &message.content, now)
         }
         kind::EDIT | kind::DELETE | kind::REACTION => change(tx, mail, &contact, now),
+        kind::FAREWELL if !deletion::is_of(own, &mail.sender.0, &message.content) => {
+            unopened(tx, now, "a farewell that does not hold")
+        }
         hidden if messages::is_hidden(hidden) => Ok(()),
         kind::TIMER => {
             let said = (message.sent_at, message.id);

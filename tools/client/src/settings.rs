@@ -30,6 +30,8 @@ pub(crate) const VAULT_VERSION: &str = "vault version";
 pub(crate) const LAST_DEVICE: &str = "last device";
 /// The backup that is being restored, and the last of its records that was taken; empty if none is.
 pub(crate) const RESTORING: &str = "restoring";
+/// When the home is going to delete the account, as it says, seconds; 0 for never.
+pub(crate) const ENDS_AT: &str = "ends at";
 /// How often other processes asked the one that has the connection to come into step, and how many
 /// of these it has answered.
 pub(crate) const SYNC_ASKED: &str = "sync asked";

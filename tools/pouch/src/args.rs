@@ -1,5 +1,6 @@
 //! The command line.
 
+mod account;
 mod agent;
 mod backup;
 mod changes;
@@ -16,6 +17,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use postroad_cli::{CompletionsArgs, GlobalArgs, ManArgs, Program, parse_duration};
 
+pub(crate) use account::Account;
 pub(crate) use agent::{Agent, AgentArgs};
 pub(crate) use backup::{Backup, BackupCreate, BackupRead};
 pub(crate) use changes::{Delete, Edit, Forward, React, Timer, TimerArgs};
@@ -99,6 +101,9 @@ pub(crate) enum Command {
     /// Link, list and revoke this account's devices
     #[command(subcommand)]
     Device(Device),
+    /// Delete this account, or keep it after all
+    #[command(subcommand)]
+    Account(Account),
     /// What brings this account back when its devices are gone: its phrase, and encrypted files
     #[command(subcommand)]
     Backup(Backup),

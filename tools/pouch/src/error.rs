@@ -94,6 +94,12 @@ pub(crate) fn explain(error: Error) -> CliError {
             message,
             "ask the operator; pouch --profile NAME join LINK makes another account",
         ),
+        Error::Deleted => CliError::new(
+            Exit::Denied,
+            "deleted",
+            message,
+            "pouch join LINK makes another account in this profile",
+        ),
         Error::Untrusted { .. } => CliError::failed(
             "untrusted",
             message,

@@ -8,6 +8,7 @@ use super::Client;
 use crate::clock;
 use crate::contacts::tokens;
 use crate::db::unsigned;
+use crate::deletion;
 use crate::devices::entries;
 use crate::ephemeral;
 use crate::error::Result;
@@ -87,6 +88,8 @@ pub struct Status {
     pub recovery: Recovery,
     /// Homes that the account has left and that are still to be told, or have mail for this device.
     pub left: Vec<String>,
+    /// When the home is going to delete the account, by its own word.
+    pub ends_at: Option<Millis>,
     /// The newest problems, newest first.
     pub problems: Vec<Problem>,
 }
@@ -126,6 +129,7 @@ impl Client {
                     is_kept: !vault::is_behind(tx)?,
                 },
                 left: moving::homes_left(tx)?,
+                ends_at: deletion::end(tx)?,
                 problems: problems(tx)?,
             })
         })

@@ -84,3 +84,9 @@ CREATE TABLE left_home (
     tries      INTEGER NOT NULL DEFAULT 0,
     next_try   INTEGER NOT NULL DEFAULT 0
 ) STRICT, WITHOUT ROWID;
+
+-- The account's last word on its end.
+CREATE TABLE deletion (
+    id        INTEGER PRIMARY KEY CHECK (id = 1),
+    statement BLOB    NOT NULL                  -- signed, as the home has it
+) STRICT;

@@ -130,6 +130,27 @@ impl Db {
         run().map_err(|error| named(path, error))
     }
 
+    /// Takes everything out of it, so that nothing can be read from the file either.
+    pub(crate) fn empty(&mut self) -> Result<()> {
+        self.write(|tx| {
+            tx.pragma_update(None, "defer_foreign_keys", true)?;
+            let mut query = tx.prepare(
+                "SELECT name FROM pragma_table_list
+                 WHERE schema = 'main' AND type = 'table' AND name NOT LIKE 'sqlite_%'",
+            )?;
+            let tables = query.query_map([], |row| row.get(0))?;
+            for table in tables.collect::<rusqlite::Result<Vec<String>>>()? {
+                tx.execute_batch(&format!("DELETE FROM \"{table}\""))?;
+            }
+            Ok(tx.execute_batch("DELETE FROM sqlite_sequence")?)
+        })?;
+        let run = || -> Result<()> {
+            self.connection.execute_batch("VACUUM")?;
+            Ok(self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?)
+        };
+        run().map_err(|error| named(&self.path, error))
+    }
+
     /// Runs `work` on one unchanging view.
     pub(crate) fn read<T>(
         &mut self,

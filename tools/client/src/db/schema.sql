@@ -262,6 +262,12 @@ CREATE TABLE left_home (
     next_try   INTEGER NOT NULL DEFAULT 0
 ) STRICT, WITHOUT ROWID;
 
+-- The account's last word on its end.
+CREATE TABLE deletion (
+    id        INTEGER PRIMARY KEY CHECK (id = 1),
+    statement BLOB    NOT NULL                  -- signed, as the home has it
+) STRICT;
+
 -- What the account's devices agree on by key: see devices/entries.rs.
 CREATE TABLE entry (
     key    TEXT    PRIMARY KEY,

@@ -9,7 +9,7 @@ use postroad_proto::linking::NewDevice;
 use postroad_proto::noise;
 use postroad_proto::pair;
 use postroad_proto::record::{
-    AccountRecord, Device, DeviceList, OLM_VERSION, RECORD_VERSION, StewardCert,
+    AccountRecord, Deletion, Device, DeviceList, OLM_VERSION, RECORD_VERSION, StewardCert,
 };
 use postroad_proto::recovery::VaultKey;
 use postroad_proto::signed::{Signable, Signed};
@@ -156,6 +156,22 @@ impl Identity {
             }
         }
         Ok(())
+    }
+
+    /// The account's word to its home that it is to be deleted, seconds since the Unix epoch; at 0 that it
+    /// is not.
+    ///
+    /// # Errors
+    /// [`Error::NotRoot`].
+    pub(crate) fn sign_deletion(
+        &self,
+        at: u64,
+        delete_at: u64,
+    ) -> Result<(Signed<Deletion>, Deletion)> {
+        let key = self.secrets.account_key().ok_or(Error::NotRoot)?;
+        let (account, node) = (self.account, self.home.node);
+        let said = Deletion { version: RECORD_VERSION, flags: 0, account, node, at, delete_at };
+        Ok((Signed::new(&said, &key, &self.network)?, said))
     }
 
     /// Whether this device has the account's key, and so may link and revoke devices.

@@ -34,6 +34,7 @@ use crate::client::Client;
 use crate::clock;
 use crate::contacts::tokens;
 use crate::db::int;
+use crate::deletion;
 use crate::devices;
 use crate::error::{ConnectionError, Error, Result};
 use crate::identity::Identity;
@@ -201,6 +202,7 @@ impl Client {
             let quotes = self.db.read(|tx| quotes::for_hello(tx, &own.home.node))?;
             let opened = match Online::open(&own, As::Device, quotes.clone(), CONNECT).await {
                 Err(Error::NoAccount) => {
+                    self.end_if_due()?;
                     let (online, welcome) = self.register_again(&own, quotes).await?;
                     return self.begin(online, &welcome).await;
                 }
@@ -231,6 +233,7 @@ impl Client {
                 [int(welcome.limits.max_deadline)],
             )?;
             outbox::retry_soon(tx, clock::now())?;
+            deletion::note_end(tx, welcome.delete_at)?;
             take_generation(tx, &own, welcome.generation)
         })
     }

@@ -7,6 +7,7 @@ mod change;
 mod contact;
 mod device;
 mod doctor;
+mod ending;
 mod export;
 mod lock;
 mod mail;
@@ -90,6 +91,7 @@ pub(crate) async fn run(pouch: &Pouch, printer: &Printer) -> Result<(), CliError
         Command::Read(args) => mail::read(client, args, printer).await,
         Command::Export(args) => export::run(client, args, printer).await,
         Command::Contact(verb) => contact::run(client, &pouch.profile, verb, printer).await,
+        Command::Account(verb) => ending::run(client, verb, printer).await,
         Command::Move(args) => moving::run(client, args, printer).await,
         Command::Device(verb) => device::run(client, verb, printer).await,
         Command::Requests(args) => requests::run(client, args.verb.as_ref(), printer).await,

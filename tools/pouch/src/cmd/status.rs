@@ -29,6 +29,8 @@ struct StatusRow {
     at_rest: AtRestRow,
     /// Nodes that the account has left and that are to be told or emptied yet.
     left: Vec<String>,
+    /// When the node is going to delete the account.
+    ends_at: Option<String>,
     problems: Vec<ProblemRow>,
 }
 
@@ -167,6 +169,7 @@ pub(crate) async fn run(
         recovery: RecoveryRow::from(status.recovery),
         at_rest: AtRestRow::from(client.at_rest().map_err(explain)?),
         left: status.left,
+        ends_at: status.ends_at.map(rfc3339_ms),
         problems,
     };
     printer.object(&row, || human_status(&row, synced, printer))
@@ -205,6 +208,10 @@ fn human_status(row: &StatusRow, synced: Option<u64>, printer: &Printer) -> Stri
         ("recovery", row.recovery.human()),
         ("at rest", row.at_rest.human()),
     ]);
+    if let Some(at) = &row.ends_at {
+        let line = format!("the account is deleted at {at}; pouch account keep calls that off\n");
+        text += &printer.paint(Colour::Yellow, &line);
+    }
     for home in &row.left {
         let home = safe(home);
         text += &format!("moved away from {home}, which does not answer; it is tried again\n");

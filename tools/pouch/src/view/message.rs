@@ -41,6 +41,9 @@ pub(crate) struct MessageRow {
     /// Seconds that it is kept after it was read.
     #[serde(skip_serializing_if = "Option::is_none")]
     vanish_after: Option<u64>,
+    /// Of a farewell: when the sender's account ends; without it, it does not after all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ends_at: Option<String>,
     /// Only there when it is so.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(crate) blocked: bool,
@@ -130,6 +133,7 @@ impl From<&Message> for MessageRow {
             reactions: message.reactions.iter().map(reaction).collect(),
             mentions: message.mentions.iter().map(mention).collect(),
             vanish_after: message.vanish_after,
+            ends_at: message.ends_at.map(rfc3339_ms),
             blocked: false,
         }
     }
@@ -195,6 +199,10 @@ impl MessageRow {
                 ),
                 None => "[texts are kept from here on]".to_owned(),
             },
+            None if self.kind == "farewell" => match &self.ends_at {
+                Some(at) => format!("[this account ends on {at}]"),
+                None => "[this account does not end after all]".to_owned(),
+            },
             None => format!("[{}: this version cannot show it]", safe(&self.kind)),
         }
     }
@@ -218,6 +226,7 @@ pub(crate) fn sample(text: &str) -> Message {
         reactions: Vec::new(),
         mentions: Vec::new(),
         vanish_after: None,
+        ends_at: None,
         sent_at: 0,
         received_at: Some(1),
         state: postroad_client::State::Delivered,
@@ -277,5 +286,9 @@ mod tests {
         assert!(MessageRow::from(&gone).human(false).contains("[deleted]"));
         let timer = Message { text: None, kind: 15, vanish_after: Some(3600), ..sample("") };
         assert!(MessageRow::from(&timer).human(false).contains("vanish 1h after"));
+        let farewell = Message { text: None, kind: 17, ends_at: Some(86_400_000), ..sample("") };
+        assert!(MessageRow::from(&farewell).human(false).contains("ends on 1970-01-02"));
+        let stays = Message { ends_at: None, ..farewell };
+        assert!(MessageRow::from(&stays).human(false).contains("does not end after all"));
     }
 }
