@@ -2,6 +2,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
@@ -10,6 +11,7 @@ use std::thread;
 pub struct Cut {
     address: String,
     wires: Arc<Mutex<Wires>>,
+    passed: Arc<AtomicU64>,
 }
 
 #[derive(Default)]
@@ -29,6 +31,8 @@ impl Cut {
         let address = listener.local_addr().unwrap().to_string();
         let wires = Arc::new(Mutex::new(Wires::default()));
         let (target, shared) = (target.to_owned(), wires.clone());
+        let passed = Arc::new(AtomicU64::new(0));
+        let count = passed.clone();
         // Ends with the test's process.
         thread::spawn(move || {
             for incoming in listener.incoming() {
@@ -37,11 +41,11 @@ impl Cut {
                 // A lock poisoned by a failed test is the end of the test anyway.
                 let Ok(mut wires) = shared.lock() else { return };
                 if !wires.is_cut {
-                    join(&mut wires.open, &incoming, &outgoing);
+                    join(&mut wires.open, &incoming, &outgoing, &count);
                 }
             }
         });
-        Self { address, wires }
+        Self { address, wires, passed }
     }
 
     /// `host:port` of its near end.
@@ -61,6 +65,11 @@ impl Cut {
         }
     }
 
+    /// Bytes that have passed so far, in both directions.
+    pub fn passed(&self) -> u64 {
+        self.passed.load(Ordering::Relaxed)
+    }
+
     /// Lets connections through again.
     ///
     /// # Panics
@@ -71,15 +80,16 @@ impl Cut {
 }
 
 /// Passes bytes both ways, each on a thread of its own.
-fn join(open: &mut Vec<TcpStream>, near: &TcpStream, far: &TcpStream) {
+fn join(open: &mut Vec<TcpStream>, near: &TcpStream, far: &TcpStream, count: &Arc<AtomicU64>) {
     for (from, to) in [(near, far), (far, near)] {
         let (Ok(from), Ok(to)) = (from.try_clone(), to.try_clone()) else { return };
-        thread::spawn(move || drop(pass(from, to)));
+        let count = count.clone();
+        thread::spawn(move || drop(pass(from, to, &count)));
     }
     open.extend([near.try_clone(), far.try_clone()].into_iter().flatten());
 }
 
-fn pass(mut from: TcpStream, mut to: TcpStream) -> io::Result<()> {
+fn pass(mut from: TcpStream, mut to: TcpStream, count: &AtomicU64) -> io::Result<()> {
     let mut bytes = [0; 16 << 10];
     loop {
         let n = from.read(&mut bytes)?;
@@ -87,5 +97,6 @@ fn pass(mut from: TcpStream, mut to: TcpStream) -> io::Result<()> {
             return to.shutdown(Shutdown::Write);
         }
         to.write_all(&bytes[..n])?;
+        count.fetch_add(n as u64, Ordering::Relaxed);
     }
 }

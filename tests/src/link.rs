@@ -46,6 +46,11 @@ impl Shown {
         last["device"].as_u64().unwrap()
     }
 
+    /// Of its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Whether it has ended.
     ///
     /// # Panics

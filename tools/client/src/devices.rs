@@ -95,7 +95,7 @@ pub(crate) fn own_contact(tx: &Transaction<'_>) -> Result<Option<Contact>> {
 
 /// The other devices are to be told, if there are any.
 pub(crate) fn note(tx: &Transaction<'_>, what: Due, key: impl ToSql, now: Millis) -> Result<()> {
-    if matches!(what, Due::Entry | Due::Person) {
+    if what == Due::Person {
         vault::note(tx)?;
     }
     tx.prepare_cached(
@@ -247,6 +247,13 @@ fn apply(
         item::RECORDS => {
             let told: OwnRecords = item.open()?;
             take_records(tx, own, &told.record, &told.devices, now)?;
+            // What was given in an earlier epoch is of no use in this one.
+            let own = Identity::load(tx, vault)?;
+            let (told_in, now_in) =
+                (told.record.open(&own.network)?, own.record.open(&own.network)?);
+            if told_in.epoch != now_in.epoch {
+                return Ok(());
+            }
             let stewards = told.stewards.unwrap_or_default();
             own.store_office(tx, vault, told.vault.as_ref(), &stewards)
         }

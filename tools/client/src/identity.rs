@@ -279,6 +279,10 @@ impl Identity {
             "UPDATE identity SET record = ?1, devices = ?2, record_dirty = 0",
             params![codec::encode(record)?, codec::encode(devices)?],
         )?;
+        // Whoever was cut off with the new epoch has the key of the old one.
+        if record.open(&self.network)?.epoch > self.record.open(&self.network)?.epoch {
+            tx.execute("UPDATE identity SET vault_key = NULL", [])?;
+        }
         Ok(())
     }
 

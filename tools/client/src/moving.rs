@@ -22,7 +22,7 @@ use crate::devices;
 use crate::error::{ConnectionError, Error, Result};
 use crate::identity::{self, Identity};
 use crate::linking;
-use crate::recovery::{tell_contacts, vault};
+use crate::recovery::{Whom, tell_contacts, vault};
 use crate::settings;
 use crate::sync::{As, Online, RECOVER, Synced};
 use crate::vault::Vault;
@@ -120,7 +120,7 @@ impl Client {
                         devices::note(tx, devices::Due::Records, 0, now)?;
                         // Contacts follow whoever has not written to them in a long time, too.
                         tokens::renew_all(tx, now)?;
-                        tell_contacts(tx, vault, &own, &[], now)
+                        tell_contacts(tx, vault, &own, Whom::All, now)
                     });
                 }
                 // It was here before, and left under a higher number than the present home has seen.

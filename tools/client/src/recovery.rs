@@ -8,14 +8,14 @@ use std::time::Duration;
 use postroad_proto::codec;
 use postroad_proto::error::ErrorCode;
 use postroad_proto::frame::{Records, Register, Registered};
-use postroad_proto::ids::{AccountId, Millis};
+use postroad_proto::ids::Millis;
 use postroad_proto::limits::{MAX_DEVICES, MAX_FRAME};
 use postroad_proto::link::NodeLink;
 use postroad_proto::record::{AccountRecord, DeviceList};
 use postroad_proto::recovery::{PhraseError, phrase, seed};
 use postroad_proto::signed::{Signable, Signed};
 use postroad_proto::token::TokenSecret;
-use rusqlite::Transaction;
+use rusqlite::{Transaction, params};
 use zeroize::Zeroizing;
 
 use crate::client::{Client, Whoami};
@@ -275,7 +275,7 @@ impl Client {
             let own = Identity::load(tx, profile)?;
             entries::set(tx, entries::DEVICE, &own.device, name.as_bytes(), now)?;
             tokens::renew_all(tx, now)?;
-            tell_contacts(tx, profile, &own, &[], now)?;
+            tell_contacts(tx, profile, &own, Whom::NotMet, now)?;
             settings::set_text(tx, settings::RECOVERING, "")
         })
     }
@@ -289,21 +289,33 @@ enum Claimed {
     Contended,
 }
 
-/// Contacts learn of the new device without being written to, but for those that were told.
+/// Contacts get this device's card without being written to. All of them, or those that this device has
+/// never written to.
 pub(crate) fn tell_contacts(
     tx: &Transaction<'_>,
     vault: &Vault,
     own: &Identity,
-    told: &[AccountId],
+    whom: Whom,
     now: Millis,
 ) -> Result<()> {
+    let sql = "SELECT 1 FROM own_chain WHERE chat = ?1
+         UNION SELECT 1 FROM outbox WHERE contact = ?2";
+    let mut written = tx.prepare_cached(sql)?;
     for contact in contacts::all(tx)? {
-        let is_told = told.contains(&contact.account);
-        if contact.phase == Phase::Ready && !contact.blocked && !is_told {
+        let is_met = written.exists(params![contact.chat.0, contact.account.0])?;
+        let is_meant = whom == Whom::All || !is_met;
+        if contact.phase == Phase::Ready && !contact.blocked && is_meant {
             requests::introduce(tx, vault, own, &contact, now)?;
         }
     }
     Ok(())
+}
+
+/// Which contacts are told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Whom {
+    All,
+    NotMet,
 }
 
 /// When the recovery phrase was last written down and tested, if ever.

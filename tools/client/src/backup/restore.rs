@@ -12,12 +12,11 @@ use rusqlite::{Transaction, params};
 use super::{Backup, BackupError};
 use crate::client::Client;
 use crate::clock;
-use crate::contacts;
 use crate::db::{Db, int};
 use crate::devices;
 use crate::error::{Error, Result};
 use crate::identity::Identity;
-use crate::recovery::{self, AccountKey, Others};
+use crate::recovery::{self, AccountKey, Others, Whom};
 use crate::settings;
 use crate::vault::Vault;
 
@@ -56,17 +55,20 @@ impl Client {
         mut on: impl FnMut(u64, u64),
     ) -> Result<Restored> {
         let summary = backup.verify(|_, _| ())?;
-        let told = self.identity_for(backup.account(), name).await?;
+        self.identity_for(backup.account(), name).await?;
         let mut import = Import::begin(&mut self.db, &self.vault, backup, clock::now())?;
         while import.step(&mut self.db, &self.vault, backup, clock::now())? {
             on(backup.messages(), summary.messages);
             // So that an interruption is noticed.
             tokio::task::yield_now().await;
         }
-        if let Some(told) = told {
-            self.tell_rest(&told)?;
-        }
-        let own = self.identity()?;
+        let vault = &self.vault;
+        let own = self.db.write(|tx| {
+            let own = Identity::load(tx, vault)?;
+            // Those whom only the backup had learn of this device, too.
+            recovery::tell_contacts(tx, vault, &own, Whom::NotMet, clock::now())?;
+            Ok(own)
+        })?;
         Ok(Restored {
             account: own.account,
             device: own.device,
@@ -77,35 +79,20 @@ impl Client {
     }
 
     /// Sees to it that the profile is a device: an empty one becomes a new one of the account, by the account's
-    /// key. Gives the contacts that were told of it, if it did.
-    async fn identity_for(
-        &mut self,
-        account: &BackupAccount,
-        name: &str,
-    ) -> Result<Option<Vec<AccountId>>> {
+    /// key.
+    async fn identity_for(&mut self, account: &BackupAccount, name: &str) -> Result<()> {
         let vault = &self.vault;
         let is_device = self
             .db
             .read(|tx| Ok(Identity::find(tx, vault)?.is_some() && !recovery::is_unfinished(tx)?))?;
         if is_device {
-            return Ok(None);
+            return Ok(());
         }
         let seed = account.seed.as_ref().ok_or(BackupError::NoAccountKey)?;
         let key = AccountKey::from_seed(seed.0);
         let home: NodeLink = account.home.parse().map_err(Error::Link)?;
         let tokens = Some(TokenSecret(account.tokens.0));
-        self.restore_with(&key, &home, name, Others::Keep, tokens).await?;
-        let told = self.db.read(contacts::all)?;
-        Ok(Some(told.into_iter().map(|contact| contact.account).collect()))
-    }
-
-    /// Contacts that only the backup had learn of the new device as well.
-    fn tell_rest(&mut self, told: &[AccountId]) -> Result<()> {
-        let vault = &self.vault;
-        self.db.write(|tx| {
-            let own = Identity::load(tx, vault)?;
-            recovery::tell_contacts(tx, vault, &own, told, clock::now())
-        })
+        self.restore_with(&key, &home, name, Others::Keep, tokens).await.map(drop)
     }
 }
 

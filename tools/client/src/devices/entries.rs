@@ -17,6 +17,7 @@ use crate::events::{self, Event};
 use crate::identity::Identity;
 use crate::messages;
 use crate::receipts;
+use crate::recovery;
 use crate::requests;
 use crate::settings;
 use crate::vault::Vault;
@@ -57,7 +58,7 @@ pub(crate) fn set(
     }
     let at = held.map_or(now, |held| now.max(held.at + 1));
     put(tx, &key, value, at, None)?;
-    note(tx, Due::Entry, key, now)
+    note_entry(tx, key, now)
 }
 
 /// A value that came to be by itself: it counts until somebody sets one.
@@ -76,7 +77,20 @@ fn propose_key(tx: &Transaction<'_>, key: String, value: &[u8], now: Millis) -> 
         return Ok(());
     }
     put(tx, &key, value, BY_ITSELF, None)?;
+    note_entry(tx, key, now)
+}
+
+/// The other devices are to be told, and the vault is to have it.
+fn note_entry(tx: &Transaction<'_>, key: String, now: Millis) -> Result<()> {
+    if is_lasting(&key) {
+        recovery::vault::note(tx)?;
+    }
     note(tx, Due::Entry, key, now)
+}
+
+/// Whether a value outlives the devices: what was begun or seen is of the day, and changes all the time.
+pub(crate) fn is_lasting(key: &str) -> bool {
+    !key.split_once(' ').is_some_and(|(what, _)| what == DRAFT || what == SEEN)
 }
 
 /// Stores a value; without a device it is this one's.

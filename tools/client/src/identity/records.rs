@@ -136,7 +136,7 @@ impl Identity {
     pub(crate) fn store_office(
         &self,
         tx: &Transaction<'_>,
-        vault: &Vault,
+        profile: &Vault,
         key: Option<&VaultKey>,
         stewards: &[Signed<StewardCert>],
     ) -> Result<()> {
@@ -144,9 +144,10 @@ impl Identity {
             return Ok(());
         }
         if let Some(key) = key {
-            tx.execute("UPDATE identity SET vault_key = ?1", [vault.seal(&key.0)?])?;
+            tx.execute("UPDATE identity SET vault_key = ?1", [profile.seal(&key.0)?])?;
+            vault::key_came(tx)?;
         }
-        let own_key = store::load_own(tx, vault)?.signing();
+        let own_key = store::load_own(tx, profile)?.signing();
         for signed in stewards {
             let is_ours = signed.open(&self.network).is_ok_and(|cert| {
                 (cert.account, cert.device, cert.key) == (self.account, self.device, own_key)

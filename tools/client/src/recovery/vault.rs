@@ -41,14 +41,26 @@ pub(crate) fn note_urgent(tx: &Transaction<'_>) -> Result<()> {
     settings::set_text(tx, settings::VAULT_AT, "0")
 }
 
-/// Whether the home lacks something that belongs there.
+/// In [`settings::VAULT_DIRTY`], when this device cannot seal it before it is given the epoch's key.
+const NO_KEY: &str = "no key";
+
+/// This device has been given the epoch's key.
+pub(crate) fn key_came(tx: &Transaction<'_>) -> Result<()> {
+    match settings::text(tx, settings::VAULT_DIRTY)?.as_deref() {
+        Some(NO_KEY) => note_urgent(tx),
+        _ => Ok(()),
+    }
+}
+
+/// Whether the home lacks something that belongs there, as far as this device knows.
 pub(crate) fn is_behind(tx: &Transaction<'_>) -> Result<bool> {
-    Ok(settings::text(tx, settings::VAULT_DIRTY)?.is_some_and(|text| text == "1"))
+    Ok(settings::text(tx, settings::VAULT_DIRTY)?.is_some_and(|text| !text.is_empty()))
 }
 
 /// Whether the home is to be given the vault.
 pub(crate) fn is_due(tx: &Transaction<'_>, now: Millis) -> Result<bool> {
-    Ok(is_behind(tx)? && settings::number(tx, settings::VAULT_AT)? + GATHERED <= now)
+    let is_noted = settings::text(tx, settings::VAULT_DIRTY)?.is_some_and(|text| text == "1");
+    Ok(is_noted && settings::number(tx, settings::VAULT_AT)? + GATHERED <= now)
 }
 
 /// What is put into it, sealed. None where this device cannot seal it.
@@ -98,10 +110,10 @@ fn content(
     Ok(recovery::Vault { tokens, last_device, invites, told: devices::packed(items) })
 }
 
-/// What was begun or seen is of the device's day, and changes all the time.
+/// Whether an item belongs there.
 fn is_kept(told: &Item) -> bool {
     let key = told.open::<Entry>().map(|entry| entry.key).unwrap_or_default();
-    told.kind != item::ENTRY || !(key.starts_with("draft ") || key.starts_with("seen "))
+    told.kind != item::ENTRY || entries::is_lasting(&key)
 }
 
 /// Takes what a vault has that was found at the home.
@@ -191,9 +203,10 @@ impl Client {
             if !is_due(tx, now)? {
                 return Ok(None);
             }
-            settings::set_text(tx, settings::VAULT_DIRTY, "")?;
             settings::set_text(tx, settings::VAULT_AT, &now.to_string())?;
             let sealed = seal(tx, &Identity::load(tx, profile)?, now)?;
+            let left = if sealed.is_none() { NO_KEY } else { "" };
+            settings::set_text(tx, settings::VAULT_DIRTY, left)?;
             let previous = settings::number(tx, settings::VAULT_VERSION)?;
             Ok(sealed.map(|sealed| (previous, sealed)))
         })?;

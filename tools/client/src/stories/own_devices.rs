@@ -1,248 +1,17 @@
 //! Stories of accounts with several devices: what one of them sends and does shows on all.
 
 mod backups;
+mod town;
 
-use postroad_proto::ids::DeviceNumber;
-use postroad_proto::linking::Grant;
+use postroad_proto::sync::{Item, OwnRecords};
 
 use super::*;
 use crate::contacts::tokens;
+use crate::devices::entries;
 use crate::identity::Newcomer;
-use crate::linking::portions::{self, Cursor};
-use crate::outbox::reach;
+use crate::recovery::vault;
 use crate::requests;
-
-/// People's devices and their home, which hands on at once.
-struct Town {
-    devices: Vec<Person>,
-    now: u64,
-}
-
-impl Town {
-    fn new(devices: Vec<Person>) -> Self {
-        Self { devices, now: NOW }
-    }
-
-    /// The device of that place; the first devices of Alice and Bob are 0 and 1.
-    fn at(&mut self, place: usize) -> &mut Person {
-        &mut self.devices[place]
-    }
-
-    fn name(&mut self, place: usize) -> (AccountId, DeviceNumber) {
-        self.at(place).own().address()
-    }
-
-    /// Links another device to the account of the one at `old`: its place.
-    fn link(&mut self, old: usize) -> usize {
-        let newcomer = Newcomer::generate();
-        let grant = self.at(old).admits(&newcomer);
-        let mut new = newcomer_adopted(newcomer, &grant);
-        let opening = self.at(old).opening();
-        let (mut cursor, mut number) = (Cursor::default(), 0);
-        loop {
-            number += 1;
-            let from = &mut self.devices[old].db;
-            let (portion, next) =
-                from.read(|tx| portions::next(tx, &opening, cursor, number)).unwrap();
-            let vault = &new.vault;
-            new.db
-                .write(|tx| {
-                    let own = Identity::load(tx, vault)?;
-                    portions::take(tx, vault, &own, &portion, NOW)
-                })
-                .unwrap();
-            cursor = next;
-            if portion.last {
-                break;
-            }
-        }
-        new.tokens_registered();
-        self.devices.push(new);
-        self.devices.len() - 1
-    }
-
-    /// What devices lack of the keys of those they write to.
-    fn fetch_keys(&mut self) {
-        for place in 0..self.devices.len() {
-            let wanted = self.at(place).wanted();
-            for (account, device) in wanted {
-                let Some(owner) =
-                    (0..self.devices.len()).find(|other| self.name(*other) == (account, device))
-                else {
-                    continue;
-                };
-                let prekey = self.at(owner).prekey();
-                let devices = self.at(owner).own().devices;
-                self.at(place).keeps(account, &devices, prekey);
-            }
-        }
-    }
-
-    /// Carries all that is to be carried until nothing is left.
-    fn settle(&mut self) {
-        for _ in 0..20 {
-            self.now += 2_000;
-            self.fetch_keys();
-            let mut carried = 0;
-            for place in 0..self.devices.len() {
-                let now = self.now;
-                let offers = self.at(place).offers(now);
-                carried += offers.len();
-                for offer in offers {
-                    self.carry(place, &offer);
-                }
-            }
-            if carried == 0 {
-                return;
-            }
-        }
-        panic!("it does not come to an end");
-    }
-
-    fn carry(&mut self, from: usize, offer: &Offer) {
-        let sender = self.name(from);
-        let parcel = offer.envelope.routes[0].parcels[0].clone();
-        for place in 0..self.devices.len() {
-            let (account, device) = self.name(place);
-            let is_for = account == parcel.account
-                && (account, device) != sender
-                && parcel.headers.iter().any(|header| header.device == device);
-            if is_for {
-                self.at(place).gets(&offer.envelope);
-            }
-        }
-        let receipt = receipt_for(&offer.envelope, ReceiptKind::AtNode, &testing::node_key());
-        self.at(from).receipt(&receipt);
-    }
-
-    /// All texts of a device's conversations, with whether they are ours, in the order of their ids.
-    fn texts(&mut self, place: usize) -> Vec<(MessageId, bool, Option<String>)> {
-        let all = self.at(place).db.read(|tx| messages::list(tx, &Query::default())).unwrap();
-        let mut texts: Vec<_> = all.into_iter().map(|m| (m.id, m.outgoing, m.text)).collect();
-        texts.sort();
-        texts
-    }
-}
-
-impl Person {
-    /// Gives another device a place, and has the home told.
-    fn admits(&mut self, newcomer: &Newcomer) -> Grant {
-        let vault = &self.vault;
-        let new = newcomer.introduce("laptop").unwrap();
-        let grant = self
-            .db
-            .write(|tx| {
-                let device = Identity::load(tx, vault)?.admit(tx, &new, NOW)?;
-                tx.execute("UPDATE identity SET record_dirty = 0", [])?;
-                tokens::renew_all(tx, NOW)?;
-                Identity::load(tx, vault)?.grant(device, None, NOW)
-            })
-            .unwrap();
-        self.tokens_registered();
-        grant
-    }
-
-    fn takes_items(&mut self, items: &[postroad_proto::sync::Item]) {
-        let vault = &self.vault;
-        self.db
-            .write(|tx| {
-                let own = Identity::load(tx, vault)?;
-                devices::take_items(tx, vault, &own, items, NOW)
-            })
-            .unwrap();
-    }
-
-    fn opening(&mut self) -> Vec<postroad_proto::sync::Item> {
-        let vault = &self.vault;
-        self.db.write(|tx| portions::opening(tx, &Identity::load(tx, vault)?, NOW)).unwrap()
-    }
-
-    /// Devices that something waits for and for which there is no key.
-    fn wanted(&mut self) -> Vec<(AccountId, DeviceNumber)> {
-        let vault = &self.vault;
-        self.db
-            .read(|tx| {
-                let own = Identity::load(tx, vault)?;
-                let mut wanted = Vec::new();
-                let all = contacts::all(tx)?.into_iter().chain(devices::own_contact(tx)?);
-                for contact in all {
-                    for device in reach::recipients(&own, &contact)? {
-                        let address = (contact.account, device.number);
-                        let key = "SELECT 1 FROM prekey WHERE account = ?1 AND device = ?2";
-                        let has_key =
-                            tx.prepare(key)?.exists(rusqlite::params![address.0.0, address.1])?;
-                        if !has_key && store::load_sessions(tx, vault, address)?.is_empty() {
-                            wanted.push(address);
-                        }
-                    }
-                }
-                Ok(wanted)
-            })
-            .unwrap()
-    }
-
-    fn keeps(
-        &mut self,
-        account: AccountId,
-        devices: &Signed<postroad_proto::record::DeviceList>,
-        prekey: ClaimedPrekey,
-    ) {
-        let vault = &self.vault;
-        self.db
-            .write(|tx| {
-                let own = Identity::load(tx, vault)?;
-                let list = devices.open(&own.network)?;
-                keep_prekeys(tx, &own.network, &account, &list, &[prekey], clock::now()).map(drop)
-            })
-            .unwrap();
-    }
-
-    fn renames(&mut self, from: &str, to: &str, now: u64) {
-        let vault = &self.vault;
-        self.db
-            .write(|tx| {
-                let own = Identity::load(tx, vault)?;
-                let contact = contacts::resolve(tx, &own, from)?;
-                contacts::rename(tx, &contact.account, to, now)
-            })
-            .unwrap();
-    }
-
-    fn names(&mut self) -> Vec<String> {
-        self.db.read(contacts::all).unwrap().into_iter().map(|contact| contact.name).collect()
-    }
-
-    fn sees_all(&mut self, now: u64) {
-        let rows: Vec<i64> = self.inbox().iter().map(|message| message.row).collect();
-        self.db.write(|tx| messages::mark_shown(tx, &rows, now)).unwrap();
-    }
-
-    /// What is kept to be sent.
-    fn kept(&mut self) -> i64 {
-        self.db
-            .read(|tx| Ok(tx.query_row("SELECT count(*) FROM outbox", [], |r| r.get(0))?))
-            .unwrap()
-    }
-}
-
-fn newcomer_adopted(newcomer: Newcomer, grant: &Grant) -> Person {
-    let (mut db, vault) = testing::database();
-    db.write(|tx| newcomer.adopt(tx, &vault, grant, NOW).map(drop)).unwrap();
-    Person { db, vault, account: grant.account, pushed: 0 }
-}
-
-/// Alice's first device and Bob's, who have written to each other.
-fn town() -> Town {
-    let (alice, bob) = friends();
-    let mut town = Town::new(vec![alice, bob]);
-    town.at(0).writes("bob", "hello").unwrap();
-    town.settle();
-    let name = town.at(1).names().remove(0);
-    town.at(1).renames(&name, "alice", NOW);
-    town.at(1).writes("alice", "hello yourself").unwrap();
-    town.settle();
-    town
-}
+use town::{Town, newcomer_adopted, town};
 
 #[test]
 fn what_any_device_sends_is_on_every_device_of_both_once() {
@@ -316,17 +85,17 @@ fn names_settings_drafts_blocks_and_what_was_read_follow() {
     assert!(town.at(second).inbox().is_empty());
     let bob = town.at(1).account;
     let set = |person: &mut Person, what: &str, of: &dyn ToString, value: &[u8]| {
-        person.db.write(|tx| devices::entries::set(tx, what, of, value, NOW + 200_000)).unwrap();
+        person.db.write(|tx| entries::set(tx, what, of, value, NOW + 200_000)).unwrap();
     };
-    set(town.at(0), devices::entries::DRAFT, &bob, b"dear Bob");
-    set(town.at(second), devices::entries::SETTING, &"receipts", &[0]);
+    set(town.at(0), entries::DRAFT, &bob, b"dear Bob");
+    set(town.at(second), entries::SETTING, &"receipts", &[0]);
     let vault = town.at(0).vault.clone();
     town.at(0)
         .db
         .write(|tx| {
             let own = Identity::load(tx, &vault)?;
             let contact = contacts::get(tx, &bob)?;
-            devices::entries::set(tx, devices::entries::BLOCKED, &bob, &[1], NOW)?;
+            entries::set(tx, entries::BLOCKED, &bob, &[1], NOW)?;
             requests::block(tx, &vault, &own, &contact, NOW)
         })
         .unwrap();
@@ -499,4 +268,44 @@ fn a_device_that_was_revoked_has_no_say_and_gets_nothing() {
     // Its number goes to nobody else.
     let third = town.link(0);
     assert_eq!(town.name(third).1, number + 1);
+}
+
+#[test]
+fn the_vaults_key_goes_with_its_epoch() {
+    let mut town = town();
+    let (laptop, tablet) = (town.link(0), town.link(0));
+    town.settle();
+    let behind = |town: &mut Town, place: usize| town.at(place).db.read(vault::is_behind).unwrap();
+    let first = town.at(laptop).own().vault_key().unwrap().unwrap();
+    let early = town.at(0).own_records();
+    let number = town.name(tablet).1;
+    let vault = town.at(0).vault.clone();
+    town.at(0).db.write(|tx| Identity::load(tx, &vault)?.revoke(tx, number, NOW)).unwrap();
+    let late = town.at(0).own_records();
+    // The record alone, as the home has it: whoever was cut off knows the old key.
+    let bare = OwnRecords { vault: None, stewards: None, ..late.clone() };
+    town.at(laptop).takes_items(&[Item::new(&bare).unwrap()]);
+    assert!(town.at(laptop).own().vault_key().unwrap().is_none());
+    town.at(laptop).takes_items(&[Item::new(&late).unwrap()]);
+    let second = town.at(laptop).own().vault_key().unwrap().unwrap();
+    assert!(second.0 != first.0);
+    assert!(second.0 == town.at(0).own().vault_key().unwrap().unwrap().0);
+    // What was told in the epoch before comes late.
+    town.at(laptop).takes_items(&[Item::new(&early).unwrap()]);
+    assert!(town.at(laptop).own().vault_key().unwrap().unwrap().0 == second.0);
+
+    // What a vault does not hold is no reason to put one.
+    town.at(laptop)
+        .db
+        .write(|tx| crate::settings::set_text(tx, crate::settings::VAULT_DIRTY, ""))
+        .unwrap();
+    let bob = town.at(1).account;
+    let set = |town: &mut Town, what, value: &[u8]| {
+        let laptop = &mut town.at(laptop).db;
+        laptop.write(|tx| entries::set(tx, what, &bob, value, NOW)).unwrap();
+    };
+    set(&mut town, entries::DRAFT, b"dear");
+    assert!(!behind(&mut town, laptop));
+    set(&mut town, entries::NAME, b"robert");
+    assert!(behind(&mut town, laptop));
 }
