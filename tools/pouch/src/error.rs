@@ -215,6 +215,10 @@ fn unreachable(error: &ConnectionError, message: String) -> CliError {
     CliError::new(Exit::Unreachable, "unreachable", message, hint)
 }
 
+/// What helps where a profile is damaged.
+const ANEW: &str = "put all of its files back from a copy, or begin in another --profile: pouch restore (24 words), \
+     pouch backup restore FILE, pouch device join LINK";
+
 /// Of the error that says that a profile is locked.
 pub(crate) const LOCKED: &str = "locked";
 
@@ -238,14 +242,13 @@ fn stored(error: &StorageError, message: String) -> CliError {
         ),
         StorageError::Missing(_) => (
             "missing",
-            "restore it from a backup; to begin anew move the profile's directory away first",
+            "put the file back, or move the profile's directory away and begin anew: pouch restore, pouch backup \
+             restore FILE, pouch device join LINK",
         ),
-        StorageError::Corrupt(_) => ("corrupt", "restore the profile's directory from a backup"),
+        StorageError::Corrupt(_) => ("corrupt", ANEW),
         StorageError::Newer { .. } => ("newer", "update pouch"),
         StorageError::Busy => ("busy", "another program keeps the profile busy; try again"),
-        StorageError::Key(_) | StorageError::Secret => {
-            ("key", "restore the profile's directory from a backup, all of its files together")
-        }
+        StorageError::Key(_) | StorageError::Secret => ("key", ANEW),
         StorageError::InUse => (
             "in_use",
             "pouch agent stop, close every other pouch on this profile, then the same again",

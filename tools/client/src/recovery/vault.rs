@@ -5,6 +5,7 @@ use postroad_proto::frame::{VaultGet, VaultPart, VaultPut};
 use postroad_proto::ids::Millis;
 use postroad_proto::limits::{MAX_VAULT, MAX_VAULT_PART};
 use postroad_proto::linking::SharedSecret;
+use postroad_proto::pair::PairError;
 use postroad_proto::recovery::{self, VaultInvite, VaultKey};
 use postroad_proto::sync::{Entry, Item, Person, item};
 use postroad_proto::token::TokenSecret;
@@ -41,13 +42,14 @@ pub(crate) fn note_urgent(tx: &Transaction<'_>) -> Result<()> {
     settings::set_text(tx, settings::VAULT_AT, "0")
 }
 
-/// In [`settings::VAULT_DIRTY`], when this device cannot seal it before it is given the epoch's key.
-const NO_KEY: &str = "no key";
+/// In [`settings::VAULT_DIRTY`], when it could not be sealed: this device has not got the epoch's key yet, or
+/// there is too much of it.
+const UNSEALED: &str = "unsealed";
 
 /// This device has been given the epoch's key.
 pub(crate) fn key_came(tx: &Transaction<'_>) -> Result<()> {
     match settings::text(tx, settings::VAULT_DIRTY)?.as_deref() {
-        Some(NO_KEY) => note_urgent(tx),
+        Some(UNSEALED) => note_urgent(tx),
         _ => Ok(()),
     }
 }
@@ -63,17 +65,21 @@ pub(crate) fn is_due(tx: &Transaction<'_>, now: Millis) -> Result<bool> {
     Ok(is_noted && settings::number(tx, settings::VAULT_AT)? + GATHERED <= now)
 }
 
-/// What is put into it, sealed. None where this device cannot seal it.
-fn seal(tx: &Transaction<'_>, own: &Identity, now: Millis) -> Result<Option<Vec<u8>>> {
+/// What is put into it, sealed. None where this device cannot seal it, or where it has no room.
+pub(crate) fn seal(tx: &Transaction<'_>, own: &Identity, now: Millis) -> Result<Option<Vec<u8>>> {
     let Some(key) = own.vault_key()? else { return Ok(None) };
-    let whole = key.seal(&own.account, &content(tx, own, true, now)?, entropy::bytes());
-    match whole {
-        Ok(sealed) => Ok(Some(sealed)),
-        // Records of contacts are at their homes, too.
-        Err(_) => {
-            Ok(Some(key.seal(&own.account, &content(tx, own, false, now)?, entropy::bytes())?))
+    // Records of contacts are at their homes, too.
+    for with_records in [true, false] {
+        let content = content(tx, own, with_records, now)?;
+        match key.seal(&own.account, &content, entropy::bytes()) {
+            Ok(sealed) => return Ok(Some(sealed)),
+            Err(PairError::TooLarge { .. }) => {}
+            Err(error) => return Err(error.into()),
         }
     }
+    let text = "there are more contacts than the vault at the home has room for: make backups";
+    events::problem(tx, now, "vault", text)?;
+    Ok(None)
 }
 
 fn content(
@@ -117,7 +123,7 @@ fn is_kept(told: &Item) -> bool {
 }
 
 /// Takes what a vault has that was found at the home.
-pub(super) fn open(
+pub(crate) fn open(
     tx: &Transaction<'_>,
     profile: &Vault,
     own: &Identity,
@@ -205,7 +211,7 @@ impl Client {
             }
             settings::set_text(tx, settings::VAULT_AT, &now.to_string())?;
             let sealed = seal(tx, &Identity::load(tx, profile)?, now)?;
-            let left = if sealed.is_none() { NO_KEY } else { "" };
+            let left = if sealed.is_none() { UNSEALED } else { "" };
             settings::set_text(tx, settings::VAULT_DIRTY, left)?;
             let previous = settings::number(tx, settings::VAULT_VERSION)?;
             Ok(sealed.map(|sealed| (previous, sealed)))

@@ -15,6 +15,7 @@ mod receiving;
 mod roads;
 mod search;
 mod tokens;
+mod vaults;
 
 use postroad_proto::codec;
 use postroad_proto::content::{Text, kind};
