@@ -27,6 +27,8 @@ use crate::vault::Vault;
 
 /// How often the home may hold a later word than ours.
 const TRIES: usize = 2;
+/// How far this device's clock and the home's may be apart, milliseconds.
+const CLOCKS_APART: u64 = 3_600_000;
 
 impl Client {
     /// Has the account deleted by its home after so long, or at once: contacts are told, and once the home
@@ -55,7 +57,7 @@ impl Client {
         let (_, said) = self.say_end(|at| at).await?;
         self.disconnect();
         match self.sync().await {
-            Err(Error::Deleted) => Ok(said.delete_at * 1000),
+            Err(Error::Deleted) => Ok(said.delete_at.saturating_mul(1000)),
             Err(error) => Err(error),
             Ok(_) => Err(ConnectionError::Protocol("it has the account yet".into()).into()),
         }
@@ -67,6 +69,10 @@ impl Client {
     /// As [`Self::delete_account`].
     pub async fn keep_account(&mut self) -> Result<()> {
         self.reach_home().await?;
+        let own = self.identity()?;
+        if self.db.read(|tx| Ok(end(tx)?.is_none() && !is_said(tx, &own)?))? {
+            return Ok(());
+        }
         let (statement, _) = self.say_end(|_| 0).await?;
         self.spread(&statement)?;
         self.work(Waits::ForOthers).await
@@ -84,7 +90,8 @@ impl Client {
         }
     }
 
-    /// Says it to the home, above whatever was said before.
+    /// Says it to the home, above whatever was said before. It is stored beforehand: the home's answer may be
+    /// lost.
     async fn say_end(
         &mut self,
         delete_at: impl Fn(u64) -> u64,
@@ -92,27 +99,62 @@ impl Client {
         let mut above = 0;
         for _ in 0..TRIES {
             let said = self.sign_end(&delete_at, above)?;
-            let statement = said.0.clone();
-            let Some(online) = self.online.as_mut() else {
-                return Err(ConnectionError::Closed.into());
-            };
-            let frame = |request| AccountDelete { request, statement }.into();
-            let done = online.request(frame).await?;
-            match done.code {
-                None => return Ok(said),
-                Some(ErrorCode::Conflict) => {
-                    let result = done.result.as_deref().unwrap_or_default();
-                    let held: Signed<Deletion> = codec::decode(result, Deletion::LIMIT + 128)?;
-                    above = held.open(&self.identity()?.network)?.at;
+            let before = self.db.write(|tx| replace(tx, Some(&said.0)))?;
+            match self.put_deletion(&said.0).await {
+                Ok(None) => return Ok(said),
+                Ok(Some(held)) => above = held.at,
+                Err(error @ Error::Refused { .. }) => {
+                    self.db.write(|tx| replace(tx, before.as_ref()))?;
+                    return Err(error);
                 }
-                Some(code) => {
-                    let (detail, retry_after) = (done.detail.clone(), done.retry_after);
-                    let what = "to delete the account";
-                    return Err(Error::Refused { what, code, detail, retry_after });
-                }
+                Err(error) => return Err(error),
             }
         }
         Err(ConnectionError::Protocol("it holds one later word after the other".into()).into())
+    }
+
+    /// Gives the home a statement; the one that it holds, if that is later.
+    async fn put_deletion(&mut self, statement: &Signed<Deletion>) -> Result<Option<Deletion>> {
+        let own = self.identity()?;
+        let Some(online) = self.online.as_mut() else { return Err(ConnectionError::Closed.into()) };
+        let statement = statement.clone();
+        let done = online.request(|request| AccountDelete { request, statement }.into()).await?;
+        match done.code {
+            None => Ok(None),
+            Some(ErrorCode::Conflict) => {
+                let result = done.result.as_deref().unwrap_or_default();
+                let held: Signed<Deletion> = codec::decode(result, Deletion::LIMIT + 128)?;
+                let held = held.open(&own.network)?;
+                match (held.account, held.node) == (own.account, own.home.node) {
+                    true => Ok(Some(held)),
+                    false => Err(Error::untrusted("the account's last word", "it is another's")),
+                }
+            }
+            Some(code) => {
+                let (detail, retry_after) = (done.detail.clone(), done.retry_after);
+                Err(Error::Refused { what: "to delete the account", code, detail, retry_after })
+            }
+        }
+    }
+
+    /// A home that was set back has lost what was said last: it is said again.
+    pub(crate) async fn say_end_again(&mut self) -> Result<()> {
+        let vault = &self.vault;
+        let now = clock::now() / 1000;
+        let lost = self.db.read(|tx| {
+            let own = Identity::load(tx, vault)?;
+            let Some(said) = held(tx, &own)? else { return Ok(None) };
+            let is_known =
+                end(tx)? == Some(said.delete_at.saturating_mul(1000)).filter(|at| *at > 0);
+            let is_over = said.delete_at != 0 && said.delete_at <= now;
+            Ok(if is_known || is_over { None } else { statement(tx)? })
+        })?;
+        let Some(lost) = lost else { return Ok(()) };
+        match self.put_deletion(&lost).await {
+            // A later word is another device's, which tells of it.
+            Ok(_) | Err(Error::Refused { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     fn sign_end(
@@ -121,10 +163,17 @@ impl Client {
         above: u64,
     ) -> Result<(Signed<Deletion>, Deletion)> {
         let Some(online) = self.online.as_ref() else { return Err(ConnectionError::Closed.into()) };
+        let ahead = online.ahead();
+        // A home that is far behind could have it end at once.
+        if ahead.unsigned_abs() > CLOCKS_APART {
+            let text =
+                "this device's clock and the node's are more than an hour apart: set them right";
+            return Err(Error::NotNow(text));
+        }
         // By the home's clock, which goes by it.
-        let now = clock::now().saturating_add_signed(-online.ahead()) / 1000;
+        let now = clock::now().saturating_add_signed(-ahead) / 1000;
         let own = self.identity()?;
-        let at = now.max(above + 1);
+        let at = now.max(above.saturating_add(1));
         own.sign_deletion(at, delete_at(at))
     }
 
@@ -186,20 +235,27 @@ pub(crate) fn is_of(own: &Identity, sender: &AccountId, content: &[u8]) -> bool 
 pub(crate) fn ends_at(content: &[u8]) -> Option<Millis> {
     let farewell: Farewell = codec::decode(content, content.len()).ok()?;
     let said: Deletion = codec::decode(&farewell.statement.payload, Deletion::LIMIT).ok()?;
-    Some(said.delete_at * 1000).filter(|at| *at > 0)
+    Some(said.delete_at.saturating_mul(1000)).filter(|at| *at > 0)
 }
 
-/// The account's last word, as this device knows it.
-fn held(tx: &Transaction<'_>, own: &Identity) -> Result<Option<Deletion>> {
-    let signed: Option<Signed<Deletion>> = tx
+/// The account's last word, as it is stored.
+fn statement(tx: &Transaction<'_>) -> Result<Option<Signed<Deletion>>> {
+    let found = tx
         .prepare_cached("SELECT statement FROM deletion")?
         .query_row([], |row| Ok(identity::signed(row, "statement")))
-        .optional()?
-        .transpose()?
-        .flatten();
-    // Of another home it says nothing about this one.
-    let said = signed.map(|signed| signed.open(&own.network)).transpose()?;
+        .optional()?;
+    Ok(found.transpose()?.flatten())
+}
+
+/// The account's last word to its present home: of another one it says nothing about this.
+fn held(tx: &Transaction<'_>, own: &Identity) -> Result<Option<Deletion>> {
+    let said = statement(tx)?.map(|signed| signed.open(&own.network)).transpose()?;
     Ok(said.filter(|said| said.node == own.home.node))
+}
+
+/// Whether the account has said that it is to be deleted where it is.
+pub(crate) fn is_said(tx: &Transaction<'_>, own: &Identity) -> Result<bool> {
+    Ok(held(tx, own)?.is_some_and(|said| said.delete_at != 0))
 }
 
 fn store(tx: &Transaction<'_>, own: &Identity, statement: &Signed<Deletion>) -> Result<()> {
@@ -207,22 +263,30 @@ fn store(tx: &Transaction<'_>, own: &Identity, statement: &Signed<Deletion>) -> 
     if said.account != own.account {
         return Err(Error::untrusted("a word about the account's end", "it is another account's"));
     }
-    if said.node != own.home.node || held(tx, own)?.is_some_and(|held| held.at >= said.at) {
+    if said.node != own.home.node || held(tx, own)?.is_some_and(|held| held.at > said.at) {
         return Ok(());
     }
-    tx.execute("INSERT OR REPLACE INTO deletion VALUES (1, ?1)", [codec::encode(statement)?])?;
+    replace(tx, Some(statement))?;
     note_end(tx, Some(said.delete_at).filter(|at| *at != 0))
+}
+
+/// Stores a statement, or none; the one that there was.
+fn replace(
+    tx: &Transaction<'_>,
+    new: Option<&Signed<Deletion>>,
+) -> Result<Option<Signed<Deletion>>> {
+    let before = statement(tx)?;
+    tx.execute("DELETE FROM deletion", [])?;
+    if let Some(new) = new {
+        tx.execute("INSERT INTO deletion VALUES (1, ?1)", [codec::encode(new)?])?;
+    }
+    Ok(before)
 }
 
 /// The last word, as the other devices are told.
 pub(crate) fn item(tx: &Transaction<'_>) -> Result<Option<Item>> {
-    let signed: Option<Signed<Deletion>> = tx
-        .prepare_cached("SELECT statement FROM deletion")?
-        .query_row([], |row| Ok(identity::signed(row, "statement")))
-        .optional()?
-        .transpose()?
-        .flatten();
-    Ok(signed.map(|statement| Item::new(&OwnDeletion { statement })).transpose()?)
+    let told = statement(tx)?.map(|statement| Item::new(&OwnDeletion { statement }));
+    Ok(told.transpose()?)
 }
 
 /// Another device has said it.
@@ -230,8 +294,24 @@ pub(crate) fn told(tx: &Transaction<'_>, own: &Identity, said: &OwnDeletion) -> 
     store(tx, own, &said.statement)
 }
 
-/// The home says when it is to delete the account, in seconds; or that it is not to.
-pub(crate) fn note_end(tx: &Transaction<'_>, at: Option<u64>) -> Result<()> {
+/// The home greets this device, and says when it is to delete the account, in seconds, or that it is not to. What
+/// was to be by now and is not has come to nothing: nothing is to be deleted here for it some day.
+pub(crate) fn greeted(
+    tx: &Transaction<'_>,
+    own: &Identity,
+    delete_at: Option<u64>,
+    now: Millis,
+) -> Result<()> {
+    let is_past = |said: Deletion| {
+        said.delete_at != 0 && said.delete_at + CLOCK_ALLOWANCE_SECONDS < now / 1000
+    };
+    if delete_at.is_none() && held(tx, own)?.is_some_and(is_past) {
+        replace(tx, None)?;
+    }
+    note_end(tx, delete_at)
+}
+
+fn note_end(tx: &Transaction<'_>, at: Option<u64>) -> Result<()> {
     let text = at.unwrap_or(0).to_string();
     if settings::number(tx, settings::ENDS_AT)?.to_string() != text {
         settings::set_text(tx, settings::ENDS_AT, &text)?;
@@ -241,7 +321,7 @@ pub(crate) fn note_end(tx: &Transaction<'_>, at: Option<u64>) -> Result<()> {
 
 /// When the home is going to delete the account.
 pub(crate) fn end(tx: &Transaction<'_>) -> Result<Option<Millis>> {
-    Ok(Some(settings::number(tx, settings::ENDS_AT)? * 1000).filter(|at| *at > 0))
+    Ok(Some(settings::number(tx, settings::ENDS_AT)?.saturating_mul(1000)).filter(|at| *at > 0))
 }
 
 #[cfg(test)]

@@ -126,6 +126,9 @@ pub enum Error {
     /// The message is not one that this can be done with.
     #[error("{0}")]
     Impossible(&'static str),
+    /// Something else has to come to its end first.
+    #[error("{0}")]
+    NotNow(&'static str),
     /// Not a link of ours, or a damaged one.
     #[error(transparent)]
     Link(#[from] LinkError),

@@ -254,20 +254,6 @@ impl Identity {
         Ok(())
     }
 
-    /// What the account was made with at its home: it may have to be made there again.
-    pub(crate) fn set_wanted(
-        &self,
-        tx: &Transaction<'_>,
-        code: Option<&InviteCode>,
-        handle: Option<&Handle>,
-    ) -> Result<()> {
-        tx.execute(
-            "UPDATE identity SET join_code = ?1, handle_wanted = ?2",
-            params![code.map(|code| code.0), handle.map(Handle::as_str)],
-        )?;
-        Ok(())
-    }
-
     /// Newer records of this account, from another device or the home.
     pub(crate) fn store_records(
         &self,

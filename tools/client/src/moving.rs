@@ -11,13 +11,14 @@ use postroad_proto::frame::{Records, Register, Registered};
 use postroad_proto::ids::{Millis, NodeId};
 use postroad_proto::limits::MAX_FRAME;
 use postroad_proto::link::{JoinLink, NodeLink};
-use postroad_proto::record::{AccountRecord, Handle};
+use postroad_proto::record::{AccountRecord, Handle, NodeRecord};
 use postroad_proto::signed::Signed;
 use rusqlite::{OptionalExtension, Transaction, params};
 
 use crate::client::{Client, Whoami};
 use crate::clock;
 use crate::contacts::{self, tokens};
+use crate::deletion;
 use crate::devices;
 use crate::error::{ConnectionError, Error, Result};
 use crate::identity::{self, Identity};
@@ -27,7 +28,7 @@ use crate::settings;
 use crate::sync::{As, Online, RECOVER, Synced};
 use crate::vault::Vault;
 
-pub(crate) use leaving::{homes_left, is_due, note_cursor, position};
+pub(crate) use leaving::{homes_left, is_due, note_cursor, position, retry};
 
 /// How often the new home may say that it holds another record.
 const TRIES: usize = 2;
@@ -49,7 +50,7 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::Connection`] with either node, [`Error::Refused`] by the new one, [`Error::WrongNetwork`],
-    /// [`Error::NotRoot`], [`Error::Impossible`] while a device is being linked.
+    /// [`Error::NotRoot`], [`Error::NotNow`] while a device is being linked, or the account is to be deleted.
     pub async fn move_to(&mut self, link: &JoinLink, handle: Option<&Handle>) -> Result<Moved> {
         self.take_over().await?;
         let own = self.identity()?;
@@ -58,6 +59,10 @@ impl Client {
             return Err(Error::WrongNetwork { expected, got });
         }
         let mut synced = self.sync().await;
+        if self.db.read(deletion::end)?.is_some() {
+            let text = "the account is to be deleted where it is: pouch account keep, then move";
+            return Err(Error::NotNow(text));
+        }
         if self.identity()?.home.node != link.node.node {
             match synced {
                 Ok(Synced::Online) => self.register_at(link, handle).await?,
@@ -85,7 +90,7 @@ impl Client {
         let (own, mut record) = self.db.write(|tx| {
             if linking::is_under_way(tx, now)? {
                 let text = "a device is being linked: let that come to an end, then move";
-                return Err(Error::Impossible(text));
+                return Err(Error::NotNow(text));
             }
             let own = Identity::load(tx, vault)?;
             let record = next_record(tx, vault, &own, &link.node, now)?;
@@ -113,20 +118,17 @@ impl Client {
                     return self.db.write(|tx| {
                         own.store_records(tx, &record, &own.devices)?;
                         relocate(tx, &own, &there.home, now)?;
-                        let mut own = Identity::load(tx, vault)?;
-                        own.learn_home(tx, &node.name, &node.client)?;
-                        own.set_wanted(tx, link.code.as_ref(), handle)?;
-                        own.set_handle(tx, registered.handle.as_ref())?;
-                        devices::note(tx, devices::Due::Records, 0, now)?;
-                        // Contacts follow whoever has not written to them in a long time, too.
-                        tokens::renew_all(tx, now)?;
-                        tell_contacts(tx, vault, &own, Whom::All, now)
+                        let own = arrive(tx, vault, &node, now)?;
+                        own.set_handle(tx, registered.handle.as_ref())
                     });
                 }
                 // It was here before, and left under a higher number than the present home has seen.
                 Some(ErrorCode::Conflict) => {
                     let held: Records = codec::decode(result, MAX_FRAME)?;
                     let held = held.record.open(&own.network)?;
+                    if held.account != own.account {
+                        return Err(Error::untrusted("the new home", "it names another account"));
+                    }
                     record = self.db.write(|tx| {
                         let signed = own.sign_next(tx, vault, &link.node, held.seq, now)?;
                         keep(tx, &link.node.node, &signed)?;
@@ -162,10 +164,22 @@ impl Client {
         }
         let vault = &self.vault;
         self.db.write(|tx| {
-            relocate(tx, &own, home, clock::now())?;
-            Identity::load(tx, vault)?.learn_home(tx, &node.name, &node.client)
+            let now = clock::now();
+            relocate(tx, &own, home, now)?;
+            arrive(tx, vault, &node, now).map(drop)
         })
     }
+}
+
+/// This device is at a home that its user chose: the others, and contacts, are told.
+fn arrive(tx: &Transaction<'_>, vault: &Vault, node: &NodeRecord, now: Millis) -> Result<Identity> {
+    let mut own = Identity::load(tx, vault)?;
+    own.learn_home(tx, &node.name, &node.client)?;
+    devices::note(tx, devices::Due::Records, 0, now)?;
+    // Contacts follow whoever has not written to them in a long time, too.
+    tokens::renew_all(tx, now)?;
+    tell_contacts(tx, vault, &own, Whom::All, now)?;
+    Ok(own)
 }
 
 /// The record that moves the account there: the one that was signed before, if it still is the next, since
@@ -183,15 +197,13 @@ fn next_record(
         .optional()?
         .transpose()?
         .flatten();
-    let mut above = 0;
     if let Some(begun) = begun {
         let opened = begun.open(&own.network)?;
         if opened.previous == Some(own.record.hash()) && opened.devices == own.devices.hash() {
             return Ok(begun);
         }
-        above = opened.seq;
     }
-    let signed = own.sign_next(tx, vault, home, above, now)?;
+    let signed = own.sign_next(tx, vault, home, 0, now)?;
     keep(tx, &home.node, &signed)?;
     Ok(signed)
 }
@@ -216,7 +228,8 @@ pub(crate) fn follow(
     if record.home == own.home.node || !own.registered {
         return Ok(());
     }
-    if leaving::is_left(tx, &record.home)? {
+    let knew_ours = record.previous == Some(own.record.hash());
+    if leaving::is_untold(tx, &record.home)? && !knew_ours {
         tx.execute("UPDATE identity SET record_dirty = 1", [])?;
         return Ok(());
     }
@@ -232,7 +245,7 @@ pub(crate) fn set_right(
     now: Millis,
 ) -> Result<()> {
     let record = own.record.open(&own.network)?;
-    if record.home == own.home.node {
+    if record.home == own.home.node || !own.record_dirty {
         return Ok(());
     }
     match own.issue(tx, vault, &own.home, now) {
@@ -250,6 +263,17 @@ pub(crate) fn home_of(own: &Identity, record: &AccountRecord) -> NodeLink {
         name: String::new(),
         p2p: Vec::new(),
     }
+}
+
+/// The highest number that was signed for a move: somebody may have seen it, whatever became of that.
+pub(crate) fn last_number(tx: &Transaction<'_>, own: &Identity) -> Result<u64> {
+    let begun: Option<Signed<AccountRecord>> = tx
+        .prepare_cached("SELECT record FROM moving")?
+        .query_row([], |row| Ok(identity::signed(row, "record")))
+        .optional()?
+        .transpose()?
+        .flatten();
+    begun.map_or(Ok(0), |begun| Ok(begun.open(&own.network)?.seq))
 }
 
 /// From now on this device goes by another home, which has nothing of it yet. The old one is to be told,
@@ -270,11 +294,12 @@ pub(crate) fn relocate(
     let text = contacts::home_text(home)?;
     tx.execute("UPDATE contact SET home = ?1 WHERE phase = 5", [&text])?;
     tx.execute(
-        "UPDATE identity SET home = ?1, generation = 0, cursor = 0, handle = NULL",
+        "UPDATE identity SET home = ?1, generation = 0, cursor = 0, handle = NULL, join_code = NULL,
+         handle_wanted = NULL",
         [&text],
     )?;
     // What was under way with the old one is of no use at the new one.
-    tx.execute_batch("DELETE FROM moving; DELETE FROM device_link; DELETE FROM settle;")?;
+    tx.execute_batch("DELETE FROM device_link; DELETE FROM settle;")?;
     settings::set_text(tx, settings::VAULT_VERSION, "0")?;
     vault::note_urgent(tx)
 }

@@ -94,6 +94,7 @@ pub(crate) fn explain(error: Error) -> CliError {
             message,
             "ask the operator; pouch --profile NAME join LINK makes another account",
         ),
+        Error::NotNow(_) => CliError::failed("not_now", message, "then the same command again"),
         Error::Deleted => CliError::new(
             Exit::Denied,
             "deleted",

@@ -156,11 +156,12 @@ impl Client {
     /// A lost connection is tried again later, and so is a node that refuses this device: it may
     /// come to its senses. Anything else is the caller's.
     fn lost(&mut self, error: Error) -> Result<()> {
+        let has_moved = self.check_home().is_err();
         self.disconnect();
         // Who asked meanwhile asked somebody else.
         self.follow.yielded = None;
         match error {
-            Error::Connection(ConnectionError::Moved) => Ok(()),
+            Error::Connection(ConnectionError::Moved) if has_moved => Ok(()),
             Error::Connection(_) | Error::Refused { .. } | Error::NoAccount => {
                 tracing::debug!(%error, "no connection");
                 self.note_offline(&error.to_string())?;

@@ -258,6 +258,7 @@ CREATE TABLE left_home (
     generation INTEGER NOT NULL,                -- as in identity
     cursor     INTEGER NOT NULL,
     since      INTEGER NOT NULL,
+    told       INTEGER NOT NULL DEFAULT 0,      -- 1: it holds a record that knows of the move
     tries      INTEGER NOT NULL DEFAULT 0,
     next_try   INTEGER NOT NULL DEFAULT 0
 ) STRICT, WITHOUT ROWID;

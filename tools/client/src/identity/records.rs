@@ -19,6 +19,7 @@ use super::{Identity, MAX_HINT, Secrets};
 use crate::devices::{self, Due};
 use crate::e2e::{OwnDevice, store};
 use crate::error::{Error, Result};
+use crate::moving;
 use crate::recovery::vault;
 use crate::settings;
 use crate::vault::Vault;
@@ -78,7 +79,7 @@ impl Identity {
         let old = self.record.open(&self.network)?;
         let seconds = now / 1000;
         let new = AccountRecord {
-            seq: old.seq.max(above) + 1,
+            seq: self.next_number(tx, &old, above)?,
             previous: Some(self.record.hash()),
             ..account_record(self.account, home, self.devices.hash(), seconds)
         };
@@ -91,6 +92,19 @@ impl Identity {
                 Ok(Signed::new_by(&new, &self.network, |input| device.sign_input(input))?)
             }
         }
+    }
+
+    /// A number that no record had yet.
+    fn next_number(&self, tx: &Transaction<'_>, old: &AccountRecord, above: u64) -> Result<u64> {
+        let highest = old.seq.max(above).max(moving::last_number(tx, self)?);
+        let used_up = || Error::untrusted("the account's record", "its numbers are used up");
+        highest.checked_add(1).ok_or_else(used_up)
+    }
+
+    /// Whether this device may sign a record in the present epoch.
+    pub(crate) fn may_sign(&self, now: Millis) -> Result<bool> {
+        let epoch = self.record.open(&self.network)?.epoch;
+        Ok(self.is_root() || self.certificate(epoch, now / 1000).is_ok())
     }
 
     /// This device's certificate, encoded, if it is good for a record of `epoch`.
@@ -275,7 +289,7 @@ impl Identity {
         let new = account_record(self.account, &self.home, devices.hash(), now / 1000);
         let new = AccountRecord {
             epoch: list.epoch,
-            seq: old.seq + 1,
+            seq: self.next_number(tx, &old, 0)?,
             previous: Some(self.record.hash()),
             backups: old.backups,
             ..new

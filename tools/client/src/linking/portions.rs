@@ -7,6 +7,7 @@ use rusqlite::Transaction;
 
 use crate::contacts;
 use crate::conversations;
+use crate::deletion;
 use crate::devices::{self, copies, entries, person_item};
 use crate::error::Result;
 use crate::identity::Identity;
@@ -29,7 +30,9 @@ pub(crate) struct Cursor {
 
 /// What comes before messages: whom the account knows and what it agrees on.
 pub(crate) fn opening(tx: &Transaction<'_>, own: &Identity, now: Millis) -> Result<Vec<Item>> {
-    opening_with(tx, own, entries::all(tx, own, now)?)
+    let mut items = opening_with(tx, own, entries::all(tx, own, now)?)?;
+    items.extend(deletion::item(tx)?);
+    Ok(items)
 }
 
 /// The same without storing anything: what a backup begins with.

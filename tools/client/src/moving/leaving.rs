@@ -1,24 +1,29 @@
 //! Homes that the account has left: they are told where it went, and give what they have for this
-//! device.
+//! device. Whatever one of them says or does, the present home comes first.
+
+use std::time::Duration;
 
 use postroad_proto::frame::{RecordsPut, Tokens, TokensList, TokensPut, Welcome};
 use postroad_proto::ids::{Millis, NodeId};
 use postroad_proto::limits::{FORWARD_SECONDS, MAX_LIST};
-use postroad_proto::record::AccountRecordOrder;
-use postroad_proto::token::TokenEntry;
+use postroad_proto::record::{AccountRecord, AccountRecordOrder};
 use rusqlite::{OptionalExtension, Transaction, params};
+use tokio::time::timeout;
 
 use crate::client::Client;
 use crate::clock;
 use crate::connection::wait_after;
 use crate::contacts::tokens;
-use crate::db::{blob, int, unsigned};
+use crate::db::{blob, bool_of, int, unsigned};
 use crate::error::{ConnectionError, Error, Result};
+use crate::events;
 use crate::identity::Identity;
-use crate::sync::{self, As, CONNECT, Online};
+use crate::sync::{self, As, CONNECT, LISTED, Online};
 
-/// Tries that are bounded by the wait between them, whatever it is.
+/// Tries that the wait between them grows with.
 const MOST_TRIES: u32 = 16;
+/// How long one home may take before others have their turn: it may be hostile, or its line slow.
+const TURN: Duration = Duration::from_secs(4);
 
 /// A home that was left.
 struct Left {
@@ -27,6 +32,7 @@ struct Left {
     generation: u64,
     cursor: u64,
     since: Millis,
+    told: bool,
     tries: u32,
 }
 
@@ -49,9 +55,26 @@ pub(super) fn leave(tx: &Transaction<'_>, own: &Identity, to: &NodeId, now: Mill
     Ok(())
 }
 
-/// Whether the account has left that home a moment ago, and that may not know.
-pub(super) fn is_left(tx: &Transaction<'_>, node: &NodeId) -> Result<bool> {
-    Ok(tx.prepare_cached("SELECT 1 FROM left_home WHERE node = ?1")?.exists([node.0])?)
+/// A home that took the account for its own, while it was elsewhere.
+fn note_other(
+    tx: &Transaction<'_>,
+    own: &Identity,
+    record: &AccountRecord,
+    now: Millis,
+) -> Result<()> {
+    let link = super::home_of(own, record);
+    tx.execute(
+        "INSERT OR IGNORE INTO left_home (node, link, generation, cursor, since)
+         VALUES (?1, ?2, 0, 0, ?3)",
+        params![link.node.0, link.to_string(), int(now)],
+    )?;
+    Ok(())
+}
+
+/// Whether the account has left that home and nobody has told it yet.
+pub(super) fn is_untold(tx: &Transaction<'_>, node: &NodeId) -> Result<bool> {
+    let sql = "SELECT 1 FROM left_home WHERE node = ?1 AND told = 0";
+    Ok(tx.prepare_cached(sql)?.exists([node.0])?)
 }
 
 /// What homes that were left are called.
@@ -77,6 +100,7 @@ fn all(tx: &Transaction<'_>, now: Millis) -> Result<Vec<Left>> {
             generation: unsigned(row, "generation")?,
             cursor: unsigned(row, "cursor")?,
             since: unsigned(row, "since")?,
+            told: bool_of(row, "told")?,
             tries: row.get("tries")?,
         })
     })?;
@@ -108,38 +132,55 @@ pub(crate) fn note_cursor(tx: &Transaction<'_>, node: &NodeId, cursor: u64) -> R
 }
 
 impl Client {
-    /// Tells homes that were left, and empties this device's mailboxes there. One that does not answer
-    /// is tried again later.
+    /// Tells homes that were left, and empties this device's mailboxes there. One that does not answer, or
+    /// takes long, is gone on with later.
     pub(crate) async fn leave_homes(&mut self) -> Result<()> {
+        self.leave_each().await?;
+        if !self.identity()?.record_dirty {
+            return Ok(());
+        }
+        // One of them had another record, above which this device has to sign.
+        self.put_record().await?;
+        self.leave_each().await
+    }
+
+    async fn leave_each(&mut self) -> Result<()> {
         let now = clock::now();
         for left in self.db.read(|tx| all(tx, now))? {
+            // Beforehand: whoever waits for us may not wait for it.
+            self.db.write(|tx| put_off(tx, &left, now))?;
+            let ended = timeout(TURN, self.leave_home(&left)).await;
+            self.check_home()?;
             let is_over = left.since + FORWARD_SECONDS * 1000 < now;
-            let done = match self.empty(&left).await {
-                Ok(()) => true,
+            let is_done = match ended {
+                Ok(Ok(is_done)) => is_done,
                 // It has forgotten the account, and with it all that lay there.
-                Err(Error::NoAccount) => true,
-                Err(Error::Connection(ConnectionError::Moved)) => {
-                    return Err(ConnectionError::Moved.into());
-                }
-                Err(error @ (Error::Connection(_) | Error::Refused { .. })) => {
+                Ok(Err(Error::NoAccount)) => true,
+                Ok(Err(error @ Error::Storage(_))) => return Err(error),
+                Ok(Err(error)) => {
                     tracing::debug!(node = %left.node, %error, "a home that was left");
                     is_over
                 }
-                Err(error) => return Err(error),
+                Err(_) => is_over,
             };
-            self.db.write(|tx| match done {
+            self.db.write(|tx| match is_done {
                 true => {
                     tx.execute("DELETE FROM left_home WHERE node = ?1", [left.node.0])?;
                     Ok(())
                 }
-                false => put_off(tx, &left, now),
+                false => soon_if_further(tx, &left, now),
             })?;
         }
         Ok(())
     }
 
-    async fn empty(&mut self, left: &Left) -> Result<()> {
+    /// Whether the home knows where the account is and has nothing more for this device.
+    async fn leave_home(&mut self, left: &Left) -> Result<bool> {
         let own = self.identity()?;
+        // The new home first, if that is to have another record.
+        if own.record_dirty || own.record.open(&own.network)?.home != own.home.node {
+            return Ok(false);
+        }
         let there = self.identity()?.at(left.link.parse()?, left.generation, left.cursor);
         let (mut online, _, welcome) =
             Online::open(&there, As::Device, Vec::new(), CONNECT).await?;
@@ -152,62 +193,78 @@ impl Client {
                 Ok(())
             })?;
         }
-        self.tell_left(&mut online, &own, &welcome).await?;
+        if !self.tell_left(&mut online, left, &own, &welcome).await? {
+            return Ok(false);
+        }
         loop {
             online.ping().await?;
             if sync::take_frames(&mut self.db, &self.vault, &mut online).await? == 0 {
-                return self.check_home();
+                // One of its items may have been word of another record.
+                return Ok(self.identity()?.record.hash() == own.record.hash());
             }
         }
     }
 
-    /// Says where the account is, unless the node knows.
+    /// Says where the account is, unless the node knows. False when that has to be settled first.
     async fn tell_left(
         &mut self,
         online: &mut Online,
+        left: &Left,
         own: &Identity,
         welcome: &Welcome,
-    ) -> Result<()> {
-        let Some(held) = &welcome.record else { return Ok(()) };
+    ) -> Result<bool> {
+        let wrong = |why| Error::untrusted("a home that was left", why);
+        let held = welcome.record.as_ref().ok_or_else(|| wrong("it holds no record"))?;
         let record = held.open(&own.network)?;
         if record.account != own.account {
-            return Err(Error::untrusted("a home that was left", "it has another account"));
+            return Err(wrong("it has another account"));
         }
         match own.record.compare(held)? {
-            AccountRecordOrder::Same => Ok(()),
+            AccountRecordOrder::Same => {}
             AccountRecordOrder::Newer | AccountRecordOrder::Conflict => {
                 // Another device has said something there meanwhile, or has moved the account elsewhere.
                 sync::fetch_own_records(&mut self.db, &self.vault, online).await?;
-                self.check_home()
+                return Ok(false);
             }
             AccountRecordOrder::Older => {
+                if record.home != left.node && record.home != own.home.node {
+                    // Another device went elsewhere at the same time, by a record that ours goes before.
+                    let now = clock::now();
+                    self.db.write(|tx| note_other(tx, own, &record, now))?;
+                }
                 // Tokens that contacts chose are known to the home alone. Once more afterwards: one may
                 // have been redeemed in between.
-                let held = self.bring_tokens(online, &[]).await?;
+                self.bring_tokens(online).await?;
                 let (record, devices) = (Some(own.record.clone()), Some(own.devices.clone()));
                 let put = |request| RecordsPut { request, record, devices }.into();
                 online.tell("the record that names the new home", put).await?;
-                self.bring_tokens(online, &held).await.map(drop)
             }
         }
+        if self.db.read(|tx| is_untold(tx, &left.node))? {
+            self.bring_tokens(online).await?;
+            self.db.write(|tx| {
+                tx.execute("UPDATE left_home SET told = 1 WHERE node = ?1", [left.node.0])?;
+                Ok(())
+            })?;
+        }
+        Ok(true)
     }
 
-    /// Gives the home the tokens that an old one has, but for those that are `known`. All of them.
-    async fn bring_tokens(
-        &mut self,
-        from: &mut Online,
-        known: &[TokenEntry],
-    ) -> Result<Vec<TokenEntry>> {
+    /// Gives the home the tokens that an old one has.
+    async fn bring_tokens(&mut self, from: &mut Online) -> Result<()> {
         let list = |request| TokensList { request }.into();
         let held: Option<Tokens> = from.ask("the list of tokens", list).await?;
         let held = held.map(|held| held.tokens).unwrap_or_default();
-        let new: Vec<TokenEntry> =
-            held.iter().filter(|entry| !known.contains(entry)).cloned().collect();
-        if new.is_empty() {
-            return Ok(held);
+        if held.is_empty() {
+            return Ok(());
+        }
+        if held.len() >= LISTED {
+            let text = "the old home has more tokens than it lists: who added you by link and has never heard from \
+                 you may have to add you again";
+            self.db.write(|tx| events::problem(tx, clock::now(), "tokens", text))?;
         }
         let Some(home) = self.online.as_mut() else { return Err(ConnectionError::Closed.into()) };
-        for chunk in new.chunks(MAX_LIST) {
+        for chunk in held.chunks(MAX_LIST) {
             let tokens = chunk.to_vec();
             home.tell("tokens of the old home", |request| TokensPut { request, tokens }.into())
                 .await?;
@@ -217,8 +274,7 @@ impl Client {
         self.db.write(|tx| {
             let own = Identity::load(tx, vault)?;
             tokens::retire_again(tx, &own, clock::now())
-        })?;
-        Ok(held)
+        })
     }
 }
 
@@ -229,6 +285,21 @@ fn put_off(tx: &Transaction<'_>, left: &Left, now: Millis) -> Result<()> {
     tx.execute(
         "UPDATE left_home SET tries = ?2, next_try = ?3 WHERE node = ?1",
         params![left.node.0, tries, int(now + wait * u64::from(tries))],
+    )?;
+    Ok(())
+}
+
+/// There is something new to say to them.
+pub(crate) fn retry(tx: &Transaction<'_>) -> Result<()> {
+    tx.execute("UPDATE left_home SET next_try = 0 WHERE next_try > 0", [])?;
+    Ok(())
+}
+
+/// One that has given something, and is not done, is gone on with at once.
+fn soon_if_further(tx: &Transaction<'_>, left: &Left, now: Millis) -> Result<()> {
+    tx.execute(
+        "UPDATE left_home SET tries = 0, next_try = ?3 WHERE node = ?1 AND (cursor, told) > (?2, ?4)",
+        params![left.node.0, int(left.cursor), int(now), left.told],
     )?;
     Ok(())
 }

@@ -129,7 +129,9 @@ impl<'a> Batch<'a> {
         for receipt in notice.receipts.clone().into_iter().flat_map(Receipts::split) {
             outbox::apply_receipt(self.tx, &self.own, &receipt, self.now)?;
         }
-        if let Some(late) = &notice.refused
+        // What a home that was left would not hand on is offered again by the present one.
+        if let Some(late) =
+            notice.refused.as_ref().filter(|_| self.online.node() == self.own.home.node)
             && let Some(row) = row_of(self.tx, &late.parcel.0)?
         {
             let refusal = Refusal {

@@ -21,12 +21,11 @@ use crate::error::{ConnectionError, Error, Result};
 use crate::events;
 use crate::identity::Identity;
 use crate::linking;
-use crate::moving;
 use crate::recovery::vault;
 use crate::settings;
 
 /// Tokens that a home lists at most.
-const LISTED: usize = 1024;
+pub(crate) const LISTED: usize = 1024;
 /// One-time keys that the home is given, and below how many it gets more.
 const ONE_TIME_KEYS: u64 = 50;
 const FEW_ONE_TIME_KEYS: u64 = 25;
@@ -44,16 +43,14 @@ impl Client {
         self.retire_tokens().await?;
         self.put_settings().await?;
         self.settle_requests().await?;
-        self.put_vault().await?;
-        // Once all of this is there, so that whoever is sent after us finds it.
-        self.leave_homes().await
+        self.put_vault().await
     }
 
     /// Whether something came up that the home is to be told.
     pub(super) fn has_chores(&mut self) -> Result<bool> {
         self.db.read(|tx| {
             let now = clock::now();
-            if vault::is_due(tx, now)? || moving::is_due(tx, now)? {
+            if vault::is_due(tx, now)? {
                 return Ok(true);
             }
             Ok(tx.query_row(

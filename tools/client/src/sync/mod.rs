@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use postroad_proto::frame::{Frame, Register, Registered, Welcome};
 use postroad_proto::ids::{NodeId, ParcelId};
+use postroad_proto::limits::FORWARD_SECONDS;
 use postroad_proto::receipt::ReceiptRoot;
 use postroad_proto::record::NodeRecord;
 use postroad_proto::signed::Signed;
@@ -23,6 +24,7 @@ use tokio::time::{Instant, sleep};
 #[cfg(test)]
 pub(crate) use apply::new_generation;
 pub(crate) use apply::take_frames;
+pub(crate) use chores::LISTED;
 pub(crate) use keys::keep as keep_prekeys;
 pub(crate) use online::As;
 use online::Awaited;
@@ -233,7 +235,7 @@ impl Client {
                 [int(welcome.limits.max_deadline)],
             )?;
             outbox::retry_soon(tx, clock::now())?;
-            deletion::note_end(tx, welcome.delete_at)?;
+            deletion::greeted(tx, &own, welcome.delete_at, welcome.time)?;
             take_generation(tx, &own, welcome.generation)
         })
     }
@@ -243,6 +245,7 @@ impl Client {
         self.online = Some(online);
         self.compare_record(welcome.record.as_ref()).await?;
         self.chores(welcome.one_time_keys).await?;
+        self.say_end_again().await?;
         self.drain().await
     }
 
@@ -255,9 +258,14 @@ impl Client {
         quotes: Vec<Signed<ReceiptRoot>>,
     ) -> Result<(Online, Welcome)> {
         let (mut online, node, welcome) = Online::open(own, As::Stranger, quotes, CONNECT).await?;
-        let is_new = welcome.generation != own.generation;
-        // Without either, a node that is open to all would bring back whom its operator has deleted.
-        if !is_new && own.join_code.is_none() {
+        let is_new = own.generation != 0 && welcome.generation != own.generation;
+        // Whoever comes so late may have been moved elsewhere by another device, and be forgotten here.
+        let issued = own.record.open(&own.network)?.issued;
+        let is_late = issued + FORWARD_SECONDS < clock::now() / 1000;
+        let may_again = is_new || own.join_code.is_some() && !is_late;
+        // Without either, a node that is open to all would bring back whom its operator has deleted; or
+        // whoever has deleted it themselves.
+        if !may_again || self.db.read(|tx| deletion::is_said(tx, own))? {
             return Err(Error::NoAccount);
         }
         match self.register(&mut online, own).await {
@@ -315,7 +323,8 @@ impl Client {
             self.chores(u64::MAX).await?;
             told = true;
         }
-        Ok(())
+        // Once all that is to be at the home is there, so that whoever is sent after us finds it.
+        self.leave_homes().await
     }
 
     /// The part of the work that needs no connection.

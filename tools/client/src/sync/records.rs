@@ -38,11 +38,36 @@ impl Client {
                 self.take_own_records().await
             }
             AccountRecordOrder::Older => {
+                let (there, ours) = (held.open(&own.network)?, own.record.open(&own.network)?);
+                if there.home != own.home.node {
+                    return self.overtaken(&there);
+                }
+                // What names another home is not for this one: see `put_record`.
+                if ours.home != own.home.node {
+                    return Ok(());
+                }
                 let (record, devices) = (Some(own.record.clone()), Some(own.devices.clone()));
                 let put = |request| RecordsPut { request, record, devices }.into();
                 self.tell("the account record that it has lost", put).await.map(drop)
             }
         }
+    }
+
+    /// Another device has moved the account by a record that does not know of ours, which goes before it:
+    /// this device goes after it, and signs there above both.
+    fn overtaken(&mut self, there: &AccountRecord) -> Result<()> {
+        let vault = &self.vault;
+        let now = clock::now();
+        self.db.write(|tx| {
+            let own = Identity::load(tx, vault)?;
+            moving::relocate(tx, &own, &moving::home_of(&own, there), now)?;
+            // One that may not sign waits for another that may.
+            if own.may_sign(now)? {
+                tx.execute("UPDATE identity SET record_dirty = 1", [])?;
+            }
+            Ok(())
+        })?;
+        self.check_home()
     }
 
     /// Takes the records that the home holds of the account, and goes where they say that it is.
@@ -62,7 +87,7 @@ impl Client {
     }
 
     /// Gives the home a record that was issued here.
-    pub(super) async fn put_record(&mut self) -> Result<()> {
+    pub(crate) async fn put_record(&mut self) -> Result<()> {
         let vault = &self.vault;
         let own = self.db.write(|tx| {
             let now = clock::now();
@@ -81,6 +106,7 @@ impl Client {
         match online.tell("the account's record", put).await {
             Ok(()) => self.db.write(|tx| {
                 tx.execute("UPDATE identity SET record_dirty = 0", [])?;
+                moving::retry(tx)?;
                 // Contacts learn of it with the next card.
                 tokens::renew_all(tx, clock::now())
             }),
@@ -109,28 +135,33 @@ pub(crate) async fn fetch_own_records(
     let result = done.result.as_deref().unwrap_or_default();
     let now = clock::now();
     let taken = match done.code {
-        None => {
+        None => db.write(|tx| {
             let Records { record, devices, handle, .. } = codec::decode(result, MAX_FRAME)?;
-            db.write(|tx| {
-                devices::take_records(tx, &own, &record, &devices, now)?;
-                Identity::load(tx, vault)?.set_handle(tx, handle.as_ref())
-            })
-        }
-        Some(ErrorCode::Moved) => {
+            devices::take_records(tx, &own, &record, &devices, now)?;
+            // A home that was left gave another one.
+            match node == own.home.node {
+                true => Identity::load(tx, vault)?.set_handle(tx, handle.as_ref()),
+                false => Ok(()),
+            }
+        }),
+        Some(ErrorCode::Moved) => db.write(|tx| {
             let held: Signed<AccountRecord> = codec::decode(result, AccountRecord::LIMIT + 128)?;
-            db.write(|tx| {
-                let record = held.open(&own.network)?;
-                if record.account != own.account {
-                    let why = "it is another account's";
-                    return Err(Error::untrusted("the account's own record", why));
+            let record = held.open(&own.network)?;
+            if record.account != own.account {
+                let why = "it is another account's";
+                return Err(Error::untrusted("the account's own record", why));
+            }
+            // A list that is not known here is at the home that it names.
+            if record.devices == own.devices.hash() {
+                return devices::take_records(tx, &own, &held, &own.devices, now).map(drop);
+            }
+            match own.record.compare(&held)? {
+                AccountRecordOrder::Newer | AccountRecordOrder::Conflict => {
+                    moving::relocate(tx, &own, &moving::home_of(&own, &record), now)
                 }
-                // A list that is not known here is at the home that it names.
-                match record.devices == own.devices.hash() {
-                    true => devices::take_records(tx, &own, &held, &own.devices, now).map(drop),
-                    false => moving::relocate(tx, &own, &moving::home_of(&own, &record), now),
-                }
-            })
-        }
+                AccountRecordOrder::Same | AccountRecordOrder::Older => Ok(()),
+            }
+        }),
         Some(_) => return Ok(()),
     };
     match taken {

@@ -34,11 +34,22 @@ pub(crate) async fn run(
         }
         _ => refused_join(&link, error),
     })?;
+    let got = moved.who.handle.clone().unwrap_or_default();
+    if let Some(handle) = handle.filter(|handle| !got.starts_with(&format!("{handle}@"))) {
+        let known = if got.is_empty() {
+            "without a handle".to_owned()
+        } else {
+            format!("as {}", safe(&got))
+        };
+        printer.hint(&format!(
+            "the account was there before, and is known {known} instead of {handle}"
+        ));
+    }
     let row = MovedRow { who: WhoamiRow::from(moved.who), left: moved.left };
     printer.object(&row, || row.who.human())?;
     for home in &row.left {
         let text = format!(
-            "{} does not answer: what it holds is fetched, and it is told, once it does",
+            "{} is to be told yet, or has mail for this device yet: pouch goes on with each connection",
             safe(home)
         );
         printer.hint(&text);

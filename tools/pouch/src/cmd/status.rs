@@ -214,7 +214,7 @@ fn human_status(row: &StatusRow, synced: Option<u64>, printer: &Printer) -> Stri
     }
     for home in &row.left {
         let home = safe(home);
-        text += &format!("moved away from {home}, which does not answer; it is tried again\n");
+        text += &format!("moved away from {home}, which is to be told or emptied yet\n");
     }
     for problem in row.problems.iter().filter(|problem| problem.code != "offline") {
         text += &format!("{}  {}: {}\n", problem.at, safe(&problem.code), safe(&problem.message));
