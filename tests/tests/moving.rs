@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use postroad_proto::ids::NodeId;
 use postroad_proto::link::NodeLink;
 use postroad_tests::link::linked;
 use postroad_tests::person::texts;
@@ -80,7 +81,10 @@ fn devices_go_after_the_account_whenever_they_come() {
     assert!(bob.ok(&["whoami"])["handle"].as_str().unwrap().starts_with("bobby@"));
     let (id, _) = alice.send("bob", "to the new place");
     for device in [&bob, &laptop] {
-        wait_for("mail at the new home", || has(device, "to the new place").then_some(()));
+        wait_for("mail at the new home", || {
+            alice.ok(&["status"]);
+            has(device, "to the new place").then_some(())
+        });
     }
     alice.wait_until(&id, "delivered");
     // The tablet comes so late that the old home is gone. Somebody tells it where to look.
@@ -127,22 +131,7 @@ fn two_devices_that_move_to_different_nodes_at_once_end_at_one() {
     for mut child in moving {
         child.wait().unwrap();
     }
-    let end = wait_for("both to be at one node", || {
-        let homes = [&bob, &laptop].map(home);
-        let left = [&bob, &laptop].map(|person| person.ok(&["status"])["left"].clone());
-        (homes[0] == homes[1] && left == [json!([]), json!([])]).then(|| homes[0].clone())
-    });
-    alice.send("bob", "where are you?");
-    for device in [&bob, &laptop] {
-        wait_for("mail", || has(device, "where are you?").then_some(()));
-    }
-    // Whoever asks the others is told where.
-    let account = bob.ok(&["whoami"])["account"].as_str().unwrap().to_owned();
-    for node in &network.nodes[1..] {
-        let trace = node.postroad(&["trace", &account]);
-        assert!(trace.to_string().contains(&end), "{trace}");
-    }
-    assert_eq!(problems(&alice), json!([]));
+    end_together(&network, &[&bob, &laptop], &alice);
 }
 
 #[test]
@@ -177,4 +166,112 @@ fn a_move_that_cannot_be_changes_nothing() {
     assert!(moved["handle"].as_str().unwrap().starts_with("robert@"), "{moved}");
     alice.send("bob", "and there");
     assert_eq!(bob.receives(1), ["and there"]);
+}
+
+/// Moves to another node, while the old one goes down between being left and hearing of it.
+fn moves_unheard(network: &mut Network, person: &Person, from: usize, to: usize) {
+    network.nodes[to].pause();
+    let mut moving = person.spawn(&["move", &network.nodes[to].link(), "--no-handle"]);
+    // It has signed the record once it is on its way to the new node.
+    let profile = person.profile();
+    let home: NodeId = network.nodes[to].id().parse().unwrap();
+    wait_for("the move to begin", || {
+        let db = rusqlite::Connection::open(profile.join("pouch.db")).unwrap();
+        db.query_row("SELECT 1 FROM moving WHERE home = ?1", [home.0], |_| Ok(())).ok()
+    });
+    network.nodes[from].kill();
+    network.nodes[to].go_on();
+    assert!(moving.wait().unwrap().success());
+    assert_eq!(person.ok(&["status"])["left"].as_array().unwrap().len(), 1);
+}
+
+/// All devices are at one home in the end, nothing is left to say, and mail comes there.
+fn end_together(network: &Network, devices: &[&Person], from: &Person) -> String {
+    let end = wait_for("all to be at one node", || {
+        let homes: Vec<String> = devices.iter().map(|device| home(device)).collect();
+        let is_done = |device: &&Person| device.ok(&["status"])["left"] == json!([]);
+        (homes.iter().all(|one| *one == homes[0]) && devices.iter().all(is_done))
+            .then(|| homes[0].clone())
+    });
+    from.send("bob", "where are you?");
+    for device in devices {
+        wait_for("mail", || {
+            from.ok(&["status"]);
+            has(device, "where are you?").then_some(())
+        });
+    }
+    let account = devices[0].ok(&["whoami"])["account"].as_str().unwrap().to_owned();
+    for node in &network.nodes[1..] {
+        let trace = node.postroad(&["trace", &account]);
+        let is_unknown = trace["home"].is_null();
+        assert!(is_unknown || trace.to_string().contains(&end), "{trace}");
+    }
+    assert_eq!(problems(from), json!([]));
+    end
+}
+
+#[test]
+fn whoever_went_elsewhere_by_a_lower_record_is_fetched() {
+    let mut network = Network::start_with(4, OPEN);
+    let (alice, bob) = network.alice_and_bob();
+    let laptop = linked(&bob, "laptop");
+    alice.send("bob", "hi");
+    bob.receives(1);
+    moves_unheard(&mut network, &bob, 1, 2);
+    network.nodes[1].restart();
+    // The laptop does not know, and goes elsewhere: the account's own record goes before a steward's.
+    laptop.ok(&["move", &network.nodes[3].link(), "--no-handle"]);
+    assert_eq!(home(&laptop), network.nodes[3].id());
+    assert_eq!(end_together(&network, &[&bob, &laptop], &alice), network.nodes[2].id());
+}
+
+#[test]
+fn what_was_said_at_the_old_home_meanwhile_is_signed_above() {
+    let mut network = Network::start_with(3, OPEN);
+    let (alice, bob) = network.alice_and_bob();
+    let (laptop, tablet) = (linked(&bob, "laptop"), linked(&bob, "tablet"));
+    alice.send("bob", "hi");
+    bob.receives(1);
+    // A steward moves, and before the old home hears of it another device is linked there.
+    moves_unheard(&mut network, &laptop, 1, 2);
+    network.nodes[1].restart();
+    let phone = linked(&bob, "phone");
+    let all = [&bob, &laptop, &tablet, &phone];
+    assert_eq!(end_together(&network, &all, &alice), network.nodes[2].id());
+    // And now one is taken off, which is a new epoch: the steward has no say in it before it is told.
+    moves_unheard(&mut network, &laptop, 2, 1);
+    network.nodes[2].restart();
+    bob.ok(&["--yes", "device", "revoke", "3"]);
+    end_together(&network, &[&bob, &laptop, &phone], &alice);
+}
+
+#[test]
+fn a_record_that_was_signed_far_away_goes_after_the_account() {
+    let mut network = Network::start_with(3, OPEN);
+    let (alice, bob) = network.alice_and_bob();
+    let (laptop, tablet) = (linked(&bob, "laptop"), linked(&bob, "tablet"));
+    alice.send("bob", "hi");
+    bob.receives(1);
+    // Bob takes a device off while he has no connection.
+    network.nodes[1].kill();
+    bob.ok(&["--yes", "device", "revoke", "3"]);
+    network.nodes[1].restart();
+    laptop.ok(&["move", &network.nodes[2].link(), "--no-handle"]);
+    let end = end_together(&network, &[&bob, &laptop], &alice);
+    assert_eq!(end, network.nodes[2].id());
+    assert_eq!(bob.ok(&["device", "ls"]).as_array().unwrap().len(), 2);
+    assert!(tablet.ok(&["status"])["reason"].as_str().unwrap().contains("revoked"));
+}
+
+#[test]
+fn an_account_that_is_to_be_deleted_stays_where_it_is() {
+    let network = Network::start_with(2, OPEN);
+    let bob = Person::join("bob", &network.nodes[0]);
+    bob.ok(&["--yes", "account", "delete"]);
+    let link = network.nodes[1].link();
+    let refused = bob.run(&["move", &link]);
+    assert_eq!((refused.code, refused.error["code"].as_str()), (1, Some("not_now")));
+    bob.ok(&["account", "keep"]);
+    bob.ok(&["move", &link]);
+    assert_eq!(home(&bob), network.nodes[1].id());
 }
