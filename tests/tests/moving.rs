@@ -2,7 +2,6 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use postroad_proto::ids::NodeId;
 use postroad_proto::link::NodeLink;
 use postroad_tests::link::linked;
 use postroad_tests::person::texts;
@@ -170,15 +169,15 @@ fn a_move_that_cannot_be_changes_nothing() {
 
 /// Moves to another node, while the old one goes down between being left and hearing of it.
 fn moves_unheard(network: &mut Network, person: &Person, from: usize, to: usize) {
+    // What it has signed for a move, as soon as it is on its way to the new node.
+    let signed = || -> Option<Vec<u8>> {
+        let db = rusqlite::Connection::open(person.profile().join("pouch.db")).unwrap();
+        db.query_row("SELECT record FROM moving", [], |row| row.get(0)).ok()
+    };
+    let before = signed();
     network.nodes[to].pause();
     let mut moving = person.spawn(&["move", &network.nodes[to].link(), "--no-handle"]);
-    // It has signed the record once it is on its way to the new node.
-    let profile = person.profile();
-    let home: NodeId = network.nodes[to].id().parse().unwrap();
-    wait_for("the move to begin", || {
-        let db = rusqlite::Connection::open(profile.join("pouch.db")).unwrap();
-        db.query_row("SELECT 1 FROM moving WHERE home = ?1", [home.0], |_| Ok(())).ok()
-    });
+    wait_for("the move to begin", || (signed() != before).then_some(()));
     network.nodes[from].kill();
     network.nodes[to].go_on();
     assert!(moving.wait().unwrap().success());

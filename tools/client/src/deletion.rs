@@ -22,7 +22,7 @@ use crate::error::{ConnectionError, Error, Result};
 use crate::identity::{self, Identity};
 use crate::outbox;
 use crate::settings;
-use crate::sync::{Synced, Waits};
+use crate::sync::{Synced, Waits, refused};
 use crate::vault::Vault;
 
 /// How often the home may hold a later word than ours.
@@ -130,10 +130,7 @@ impl Client {
                     false => Err(Error::untrusted("the account's last word", "it is another's")),
                 }
             }
-            Some(code) => {
-                let (detail, retry_after) = (done.detail.clone(), done.retry_after);
-                Err(Error::Refused { what: "to delete the account", code, detail, retry_after })
-            }
+            Some(_) => Err(refused("to delete the account", &done)),
         }
     }
 

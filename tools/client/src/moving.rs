@@ -8,12 +8,12 @@ mod leaving;
 use postroad_proto::codec;
 use postroad_proto::error::ErrorCode;
 use postroad_proto::frame::{Records, Register, Registered};
-use postroad_proto::ids::{Millis, NodeId};
+use postroad_proto::ids::Millis;
 use postroad_proto::limits::MAX_FRAME;
 use postroad_proto::link::{JoinLink, NodeLink};
 use postroad_proto::record::{AccountRecord, Handle, NodeRecord};
 use postroad_proto::signed::Signed;
-use rusqlite::{OptionalExtension, Transaction, params};
+use rusqlite::{OptionalExtension, Transaction};
 
 use crate::client::{Client, Whoami};
 use crate::clock;
@@ -25,7 +25,7 @@ use crate::identity::{self, Identity};
 use crate::linking;
 use crate::recovery::{Whom, tell_contacts, vault};
 use crate::settings;
-use crate::sync::{As, Online, RECOVER, Synced};
+use crate::sync::{As, Online, RECOVER, Synced, refused};
 use crate::vault::Vault;
 
 pub(crate) use leaving::{homes_left, is_due, note_cursor, position, retry};
@@ -131,14 +131,11 @@ impl Client {
                     }
                     record = self.db.write(|tx| {
                         let signed = own.sign_next(tx, vault, &link.node, held.seq, now)?;
-                        keep(tx, &link.node.node, &signed)?;
+                        keep(tx, &signed)?;
                         Ok(signed)
                     })?;
                 }
-                Some(code) => {
-                    let (detail, retry_after) = (done.detail.clone(), done.retry_after);
-                    return Err(Error::Refused { what: "the account", code, detail, retry_after });
-                }
+                Some(_) => return Err(refused("the account", &done)),
             }
         }
         Err(Error::untrusted(
@@ -191,28 +188,21 @@ fn next_record(
     home: &NodeLink,
     now: Millis,
 ) -> Result<Signed<AccountRecord>> {
-    let begun: Option<Signed<AccountRecord>> = tx
-        .prepare_cached("SELECT record FROM moving WHERE home = ?1")?
-        .query_row([home.node.0], |row| Ok(identity::signed(row, "record")))
-        .optional()?
-        .transpose()?
-        .flatten();
-    if let Some(begun) = begun {
-        let opened = begun.open(&own.network)?;
-        if opened.previous == Some(own.record.hash()) && opened.devices == own.devices.hash() {
-            return Ok(begun);
-        }
+    let begun = begun(tx)?.map(|begun| Ok::<_, Error>((begun.open(&own.network)?, begun)));
+    let begun = begun.transpose()?.filter(|(record, _)| record.home == home.node);
+    if let Some((record, begun)) = begun
+        && record.previous == Some(own.record.hash())
+        && record.devices == own.devices.hash()
+    {
+        return Ok(begun);
     }
     let signed = own.sign_next(tx, vault, home, 0, now)?;
-    keep(tx, &home.node, &signed)?;
+    keep(tx, &signed)?;
     Ok(signed)
 }
 
-fn keep(tx: &Transaction<'_>, home: &NodeId, record: &Signed<AccountRecord>) -> Result<()> {
-    tx.execute(
-        "INSERT OR REPLACE INTO moving VALUES (1, ?1, ?2)",
-        params![home.0, codec::encode(record)?],
-    )?;
+fn keep(tx: &Transaction<'_>, record: &Signed<AccountRecord>) -> Result<()> {
+    tx.execute("INSERT OR REPLACE INTO moving VALUES (1, ?1)", [codec::encode(record)?])?;
     Ok(())
 }
 
@@ -265,15 +255,18 @@ pub(crate) fn home_of(own: &Identity, record: &AccountRecord) -> NodeLink {
     }
 }
 
-/// The highest number that was signed for a move: somebody may have seen it, whatever became of that.
-pub(crate) fn last_number(tx: &Transaction<'_>, own: &Identity) -> Result<u64> {
-    let begun: Option<Signed<AccountRecord>> = tx
+/// The record that was signed last for a move.
+fn begun(tx: &Transaction<'_>) -> Result<Option<Signed<AccountRecord>>> {
+    let found = tx
         .prepare_cached("SELECT record FROM moving")?
         .query_row([], |row| Ok(identity::signed(row, "record")))
-        .optional()?
-        .transpose()?
-        .flatten();
-    begun.map_or(Ok(0), |begun| Ok(begun.open(&own.network)?.seq))
+        .optional()?;
+    Ok(found.transpose()?.flatten())
+}
+
+/// The highest number that was signed for a move: somebody may have seen it, whatever became of that.
+pub(crate) fn last_number(tx: &Transaction<'_>, own: &Identity) -> Result<u64> {
+    begun(tx)?.map_or(Ok(0), |begun| Ok(begun.open(&own.network)?.seq))
 }
 
 /// From now on this device goes by another home, which has nothing of it yet. The old one is to be told,

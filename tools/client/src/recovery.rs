@@ -28,7 +28,7 @@ use crate::identity::Identity;
 use crate::moving;
 use crate::requests;
 use crate::settings;
-use crate::sync::{As, Online, RECOVER, Synced};
+use crate::sync::{As, Online, RECOVER, Synced, refused};
 use crate::vault::Vault;
 
 /// How often the home may say that another record is held, before something is wrong: as many devices
@@ -225,10 +225,7 @@ impl Client {
                     | ErrorCode::InviteRevoked
                     | ErrorCode::Denied,
                 ) => return Err(Error::NotThere),
-                Some(code) => {
-                    let (detail, retry_after) = (done.detail.clone(), done.retry_after);
-                    return Err(Error::Refused { what: "the account", code, detail, retry_after });
-                }
+                Some(_) => return Err(refused("the account", &done)),
             }
         }
         Ok(Claimed::Contended)

@@ -244,11 +244,10 @@ CREATE TABLE newcomer (
     olm     TEXT    NOT NULL                    -- encrypted pickle
 ) STRICT;
 
--- The move to another home that was begun here, until that home has the account.
+-- The record that was signed last for a move from here: somebody may have seen its number.
 CREATE TABLE moving (
     id     INTEGER PRIMARY KEY CHECK (id = 1),
-    home   BLOB    NOT NULL,                    -- the new one's node id
-    record BLOB    NOT NULL                     -- signed for it, under a number of its own
+    record BLOB    NOT NULL
 ) STRICT;
 
 -- Homes that the account has left, until they know, and this device has all that it had there.

@@ -28,7 +28,7 @@ pub(crate) use chores::LISTED;
 pub(crate) use keys::keep as keep_prekeys;
 pub(crate) use online::As;
 use online::Awaited;
-pub(crate) use online::Online;
+pub(crate) use online::{Online, refused};
 pub(crate) use records::fetch_own_records;
 
 use crate::amend;

@@ -448,7 +448,8 @@ fn decoded<T: DeserializeOwned>(done: Done) -> Result<Option<T>> {
     Ok(result.map_err(|e| ConnectionError::Protocol(e.to_string()))?)
 }
 
-fn refused(what: &'static str, done: &Done) -> Error {
+/// The error that a refusal is.
+pub(crate) fn refused(what: &'static str, done: &Done) -> Error {
     Error::Refused {
         what,
         code: done.code.unwrap_or(ErrorCode::Malformed),
