@@ -8,6 +8,13 @@ fn words(person: &Person) -> String {
     person.ok(&["backup", "phrase"])["phrase"].as_str().unwrap().to_owned()
 }
 
+/// Until all that belongs there is in the vault at the home.
+fn wait_until_kept(person: &Person) {
+    wait_for("contacts to be kept at the home", || {
+        (person.ok(&["status"])["recovery"]["vault"] == "kept").then_some(())
+    });
+}
+
 /// A fresh profile that becomes a device of the account that these words bring back.
 fn restored(words: &str, node: &str, more: &[&str]) -> Person {
     let person = Person::new("restored");
@@ -42,9 +49,7 @@ fn an_account_comes_back_from_its_phrase_alone() {
         let who = alice.ok(&["whoami"]);
         (who["account"].clone(), who["handle"].clone())
     };
-    wait_for("contacts to be kept at the home", || {
-        (alice.ok(&["status"])["recovery"]["vault"] == "kept").then_some(())
-    });
+    wait_until_kept(&alice);
     drop(alice);
     bob.send("alice", "are you well?");
     let again = restored(&words, &network.nodes[0].link(), &[]);
@@ -71,6 +76,7 @@ fn what_was_lost_or_stolen_is_cut_off() {
     alice.add(&bob);
     alice.send("bob", "hi");
     assert_eq!(bob.receives(1), ["hi"]);
+    wait_until_kept(&alice);
     let again = restored(&words(&alice), &node.link(), &["--yes", "--cut-off"]);
     assert_eq!(again.ok(&["device", "ls"]).as_array().unwrap().len(), 1);
     let (_, state) = alice.send("bob", "says the thief");

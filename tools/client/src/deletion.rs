@@ -43,10 +43,10 @@ impl Client {
         if after.is_zero() {
             return self.end_now().await;
         }
-        let said = self.say_end(|at| at + after.as_secs()).await?;
+        let said = self.say_end(|at| at.saturating_add(after.as_secs())).await?;
         self.spread(&said.0)?;
         self.work(Waits::ForOthers).await?;
-        Ok(said.1.delete_at * 1000)
+        Ok(said.1.delete_at.saturating_mul(1000))
     }
 
     async fn end_now(&mut self) -> Result<Millis> {
@@ -96,10 +96,11 @@ impl Client {
         &mut self,
         delete_at: impl Fn(u64) -> u64,
     ) -> Result<(Signed<Deletion>, Deletion)> {
+        let before = self.db.read(statement)?;
         let mut above = 0;
         for _ in 0..TRIES {
             let said = self.sign_end(&delete_at, above)?;
-            let before = self.db.write(|tx| replace(tx, Some(&said.0)))?;
+            self.db.write(|tx| replace(tx, Some(&said.0)))?;
             match self.put_deletion(&said.0).await {
                 Ok(None) => return Ok(said),
                 Ok(Some(held)) => above = held.at,
@@ -267,17 +268,13 @@ fn store(tx: &Transaction<'_>, own: &Identity, statement: &Signed<Deletion>) -> 
     note_end(tx, Some(said.delete_at).filter(|at| *at != 0))
 }
 
-/// Stores a statement, or none; the one that there was.
-fn replace(
-    tx: &Transaction<'_>,
-    new: Option<&Signed<Deletion>>,
-) -> Result<Option<Signed<Deletion>>> {
-    let before = statement(tx)?;
+/// Stores a statement, or none.
+fn replace(tx: &Transaction<'_>, new: Option<&Signed<Deletion>>) -> Result<()> {
     tx.execute("DELETE FROM deletion", [])?;
     if let Some(new) = new {
         tx.execute("INSERT INTO deletion VALUES (1, ?1)", [codec::encode(new)?])?;
     }
-    Ok(before)
+    Ok(())
 }
 
 /// The last word, as the other devices are told.

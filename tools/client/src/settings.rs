@@ -32,6 +32,8 @@ pub(crate) const LAST_DEVICE: &str = "last device";
 pub(crate) const RESTORING: &str = "restoring";
 /// When the home is going to delete the account, as it says, seconds; 0 for never.
 pub(crate) const ENDS_AT: &str = "ends at";
+/// Epoch and number of the last record of the account that the home and this device had both.
+pub(crate) const AGREED: &str = "agreed";
 /// How often other processes asked the one that has the connection to come into step, and how many
 /// of these it has answered.
 pub(crate) const SYNC_ASKED: &str = "sync asked";

@@ -158,6 +158,10 @@ impl Client {
                 Ok(Err(Error::NoAccount)) => true,
                 Ok(Err(error @ Error::Storage(_))) => return Err(error),
                 Ok(Err(error)) => {
+                    if matches!(error, Error::Refused { .. }) {
+                        let text = format!("the move from {}: {error}", left.node);
+                        self.db.write(|tx| events::problem(tx, now, "refused", &text))?;
+                    }
                     tracing::debug!(node = %left.node, %error, "a home that was left");
                     is_over
                 }

@@ -460,7 +460,10 @@ fn give_again(tx: &Transaction<'_>, own: &Identity, generation: u64) -> Result<(
     tokens::retire_again(tx, own, clock::now())?;
     tx.execute("UPDATE invite SET registered = 0", [])?;
     tx.execute("UPDATE setting SET dirty = 1 WHERE key = ?1", [settings::LOOKUPS])?;
-    recovery::vault::note_urgent(tx)?;
+    // A home that has never had one lacks nothing.
+    if own.generation != 0 {
+        recovery::vault::note_urgent(tx)?;
+    }
     outbox::reoffer_all(tx)?;
     outbox::reoffer_node(tx, &own.home.node)
 }

@@ -18,6 +18,7 @@ use crate::error::{ConnectionError, Error, Result};
 use crate::events;
 use crate::identity::Identity;
 use crate::moving;
+use crate::settings;
 use crate::vault::Vault;
 
 impl Client {
@@ -33,13 +34,14 @@ impl Client {
             return Ok(());
         }
         match own.record.compare(held)? {
-            AccountRecordOrder::Same => Ok(()),
+            AccountRecordOrder::Same => self.note_agreed(&held.open(&own.network)?),
             AccountRecordOrder::Newer | AccountRecordOrder::Conflict => {
                 self.take_own_records().await
             }
             AccountRecordOrder::Older => {
                 let (there, ours) = (held.open(&own.network)?, own.record.open(&own.network)?);
-                if there.home != own.home.node {
+                // One from before we last agreed is of an earlier stay: the home was set back, or lies.
+                if there.home != own.home.node && (there.epoch, there.seq) > self.agreed()? {
                     return self.overtaken(&there);
                 }
                 // What names another home is not for this one: see `put_record`.
@@ -51,6 +53,24 @@ impl Client {
                 self.tell("the account record that it has lost", put).await.map(drop)
             }
         }
+    }
+
+    /// The home has the record that this device has.
+    fn note_agreed(&mut self, record: &AccountRecord) -> Result<()> {
+        if self.agreed()? == (record.epoch, record.seq) {
+            return Ok(());
+        }
+        let text = format!("{} {}", record.epoch, record.seq);
+        self.db.write(|tx| settings::set_text(tx, settings::AGREED, &text))
+    }
+
+    /// Epoch and number of the last record that the home and this device had both.
+    fn agreed(&mut self) -> Result<(u64, u64)> {
+        let text = self.db.read(|tx| settings::text(tx, settings::AGREED))?.unwrap_or_default();
+        let numbers = text
+            .split_once(' ')
+            .and_then(|(epoch, seq)| Some((epoch.parse().ok()?, seq.parse().ok()?)));
+        Ok(numbers.unwrap_or_default())
     }
 
     /// Another device has moved the account by a record that does not know of ours, which goes before it:
