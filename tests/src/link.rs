@@ -19,13 +19,26 @@ pub struct Shown {
 }
 
 impl Shown {
-    /// Shows a link.
+    /// Shows a link: the one that was shown before, if it is not over.
     ///
     /// # Panics
     /// When there is none.
     pub fn new(person: &Person) -> Self {
+        Self::show(person, &[])
+    }
+
+    /// Shows a link for another device than the one that used the last.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub fn anew(person: &Person) -> Self {
+        Self::show(person, &["--anew"])
+    }
+
+    fn show(person: &Person, more: &[&str]) -> Self {
         let mut command = Command::new(program("pouch"));
-        command.arg("--json").arg("--data-dir").arg(person.dir()).args(["device", "link"]);
+        command.arg("--json").arg("--data-dir").arg(person.dir());
+        command.args(["device", "link"]).args(more);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();

@@ -12,7 +12,7 @@ use postroad_proto::noise::DirectChannel;
 
 pub(crate) use new::is_unfinished;
 pub use old::LinkOffer;
-pub(crate) use old::{is_open, is_under_way, to_open};
+pub(crate) use old::{has_written, is_open, is_under_way, to_open};
 
 use crate::error::{ConnectionError, Result};
 

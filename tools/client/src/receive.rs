@@ -23,6 +23,7 @@ use crate::ephemeral;
 use crate::error::Result;
 use crate::events::{self, Event};
 use crate::identity::{Identity, full_handle};
+use crate::linking;
 use crate::messages::{self, NewMessage};
 use crate::outbox::DEADLINE;
 use crate::receipts;
@@ -247,6 +248,7 @@ fn keep(
             resend::absent(tx, &contact, mail.sender, said, now)
         }
         kind::SYNC if contact.phase == Phase::Own => {
+            linking::has_written(tx, mail.sender.1)?;
             devices::told(tx, vault, own, &message.content, now)
         }
         kind::EDIT | kind::DELETE | kind::REACTION => change(tx, mail, &contact, now),

@@ -93,6 +93,16 @@ pub(crate) fn is_under_way(tx: &Transaction<'_>, now: Millis) -> Result<bool> {
     Ok(tx.prepare_cached(sql)?.exists([int(now / 1000)])?)
 }
 
+/// Another device of ours has written, which none does before it has all: its link is over, though this
+/// side may not have been there to hear so.
+pub(crate) fn has_written(tx: &Transaction<'_>, device: DeviceNumber) -> Result<()> {
+    tx.prepare_cached(
+        "UPDATE device_link SET until = 0, opened = 0 WHERE device = ?1 AND until > 0",
+    )?
+    .execute([device])?;
+    Ok(())
+}
+
 /// Rendezvous that the home is to be told of: the id, and until when it stands (seconds; 0: over).
 pub(crate) fn to_open(tx: &Transaction<'_>, vault: &Vault) -> Result<Option<([u8; 16], u64)>> {
     let found: Option<(Vec<u8>, u64)> = tx
