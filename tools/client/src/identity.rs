@@ -8,7 +8,7 @@ mod secrets;
 use core::fmt;
 
 use postroad_proto::codec;
-use postroad_proto::ids::{AccountId, DeviceNumber, Millis};
+use postroad_proto::ids::{AccountId, DeviceNumber, Millis, NodeId};
 use postroad_proto::limits::MAX_DEADLINE_SECONDS;
 use postroad_proto::link::{JoinLink, NodeLink};
 use postroad_proto::network::Network;
@@ -212,11 +212,7 @@ impl Identity {
 
     /// The record that says that the account has moved.
     #[cfg(test)]
-    pub(crate) fn moved_to(
-        &self,
-        home: postroad_proto::ids::NodeId,
-        seq: u64,
-    ) -> Signed<AccountRecord> {
+    pub(crate) fn moved_to(&self, home: NodeId, seq: u64) -> Signed<AccountRecord> {
         self.signs(seq, |record| record.home = home)
     }
 
@@ -313,6 +309,13 @@ fn vault_key(row: &Row<'_>, vault: &Vault) -> Result<Option<VaultKey>> {
 pub(crate) fn account(tx: &Transaction<'_>) -> Result<AccountId> {
     let mut query = tx.prepare_cached("SELECT account FROM identity")?;
     Ok(AccountId(query.query_row([], |row| blob(row, "account"))?))
+}
+
+/// The node that this device goes by as its home.
+pub(crate) fn home(tx: &Transaction<'_>) -> Result<NodeId> {
+    let mut query = tx.prepare_cached("SELECT home FROM identity")?;
+    let text: String = query.query_row([], |row| row.get(0))?;
+    Ok(text.parse::<NodeLink>()?.node)
 }
 
 /// `handle@name`, or `handle@key` for a node that is named by its key.

@@ -235,7 +235,7 @@ pub(crate) fn set_right(
     now: Millis,
 ) -> Result<()> {
     let record = own.record.open(&own.network)?;
-    if record.home == own.home.node || !own.record_dirty {
+    if record.home == own.home.node {
         return Ok(());
     }
     match own.issue(tx, vault, &own.home, now) {

@@ -135,6 +135,10 @@ impl Client {
     /// Tells homes that were left, and empties this device's mailboxes there. One that does not answer, or
     /// takes long, is gone on with later.
     pub(crate) async fn leave_homes(&mut self) -> Result<()> {
+        let now = clock::now();
+        if !self.db.read(|tx| is_due(tx, now))? {
+            return Ok(());
+        }
         self.leave_each().await?;
         if !self.identity()?.record_dirty {
             return Ok(());

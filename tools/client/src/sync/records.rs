@@ -16,7 +16,7 @@ use crate::db::Db;
 use crate::devices;
 use crate::error::{ConnectionError, Error, Result};
 use crate::events;
-use crate::identity::Identity;
+use crate::identity::{self, Identity};
 use crate::moving;
 use crate::settings;
 use crate::vault::Vault;
@@ -99,8 +99,9 @@ impl Client {
 
     /// [`ConnectionError::Moved`] once the account has another home than the one of this connection.
     pub(crate) fn check_home(&mut self) -> Result<()> {
-        let home = self.identity()?.home.node;
-        match self.online.as_ref().is_none_or(|online| online.node() == home) {
+        let Some(node) = self.online.as_ref().map(Online::node) else { return Ok(()) };
+        // With each batch of mail: without the account's secrets.
+        match self.db.read(identity::home)? == node {
             true => Ok(()),
             false => Err(ConnectionError::Moved.into()),
         }
@@ -111,7 +112,10 @@ impl Client {
         let vault = &self.vault;
         let own = self.db.write(|tx| {
             let now = clock::now();
-            moving::set_right(tx, vault, &Identity::load(tx, vault)?, now)?;
+            let own = Identity::load(tx, vault)?;
+            if own.record_dirty {
+                moving::set_right(tx, vault, &own, now)?;
+            }
             Identity::load(tx, vault)?.renew(tx, vault, now)?;
             tokens::renew_old(tx, clock::now())?;
             Identity::load(tx, vault)

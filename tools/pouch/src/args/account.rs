@@ -12,8 +12,8 @@ pub(crate) enum Account {
     /// Asks first. Until the time has come everything goes on, pouch status says when it ends, and pouch account keep
     /// calls it off. Then the node deletes all that it has of the account, and so does each device that has heard of
     /// it; the handle goes to nobody else for a year. Messages that others have stay with them. It takes the account's
-    /// key: the device where the account was made, or was restored. A backup made before does not bring it back
-    /// to the node without an invite.
+    /// key: the device where the account was made, or was restored. A backup made before brings it back only
+    /// where the node is open to all.
     Delete(AccountDelete),
     /// Call the deletion of this account off, and say so to its contacts
     Keep,
